@@ -1,0 +1,2 @@
+//! The pageseal command.
+fn main() {}

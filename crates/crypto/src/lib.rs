@@ -1,0 +1,1 @@
+//! Suites, key derivation, fingerprints and chunk rebuilding: no files, no threads

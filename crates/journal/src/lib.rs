@@ -1,0 +1,1 @@
+//! Phases, window records, the ring and the decisions of a replay

@@ -1,0 +1,1 @@
+//! Encrypts huge files in place: authenticated, on all cores, safe against SIGKILL and power loss

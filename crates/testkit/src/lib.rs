@@ -1,0 +1,1 @@
+//! Test tools: faulty storage, oracles, vectors
