@@ -1,1 +1,56 @@
 //! Files as the engine sees them: mapped, buffered and in memory; the only unsafe code
+//!
+//! This crate knows nothing of ciphers and nothing of the file format. It turns what Linux offers
+//! into the few promises the engine builds on:
+//!
+//! * [`Storage`]: bytes at offsets, with lengths, reservation and durability, whatever is below.
+//! * [`MappedRange`]: the one way by which memory of a shared mapping leaves this crate, a closure
+//!   over an exclusive range.
+//! * names and identities ([`directory`]), locks and foreign writers ([`lock`], [`watch`]), what the
+//!   file system promises ([`medium`]), and what else the process needs of the system.
+//!
+//! Errors stay [`std::io::Error`] with the errno they came with, so that a caller can tell `ENOSPC`
+//! from `EIO`. Conditions that have no errno carry a [`StorageError`] inside, which
+//! [`StorageError::of`] finds again.
+//!
+//! Linux only, 64 bit only.
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("pageseal-storage needs Linux on a 64-bit machine");
+
+// Unsafe code is where the list below allows it, module by module.
+pub mod attributes;
+pub mod available;
+pub mod directory;
+#[expect(unsafe_code, reason = "locks of open files have no safe call")]
+pub mod lock;
+pub mod medium;
+#[expect(unsafe_code, reason = "mlock takes an address")]
+pub mod secrets;
+#[expect(unsafe_code, reason = "signal handling")]
+pub mod sigbus;
+#[expect(unsafe_code, reason = "getrusage has no safe call")]
+pub mod usage;
+pub mod watch;
+
+mod buffered;
+mod error;
+mod exclusive_ranges;
+#[expect(unsafe_code, reason = "FIEMAP is an ioctl")]
+mod extents;
+mod mapped;
+#[expect(unsafe_code, reason = "slices over a mapping")]
+mod mapped_memory;
+mod memory;
+mod space;
+mod storage;
+#[expect(unsafe_code, reason = "leases have no safe call")]
+mod writer_probe;
+
+pub use buffered::BufferedFile;
+pub use directory::{Access, Directory, FileIdentity, RealDirectory};
+pub use error::StorageError;
+pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
+pub use medium::{FileSystemKind, Medium};
+pub use memory::MemoryStorage;
+pub use storage::{MappedRange, Storage};

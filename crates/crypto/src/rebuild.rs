@@ -1,0 +1,148 @@
+//! Rebuilding of chunks that a crash left half old, half new (DESIGN.md, recovery).
+//!
+//! A disk writes sectors of 512 bytes whole, so each sector of the chunk holds either its old or its
+//! new form, independently of the others. Both forms are made from one plaintext, and the journal
+//! holds a keyed fingerprint of each 4096-byte block of it. Blocks are rebuilt in order, because with
+//! AEGIS the keystream of a block depends on all plaintext before it. Nothing is accepted that its
+//! fingerprint does not confirm.
+
+use zeroize::Zeroize;
+
+use crate::chunk::{ChunkCipher, ChunkMeta};
+use crate::fingerprint::{BLOCK_BYTES, Fingerprint, FingerprintKey, block_count};
+use crate::rebuild_search::{BlockSearch, Readers, Shape};
+
+/// Bytes that a disk writes all or not at all.
+pub const SECTOR_BYTES: usize = 512;
+
+/// One of the two forms that the bytes of a chunk can have.
+#[derive(Debug, Clone, Copy)]
+pub enum Form<'a> {
+    /// The plaintext itself.
+    Plain,
+    /// The plaintext sealed by this cipher with these metadata, whatever its tag.
+    Sealed {
+        /// The cipher it was sealed by.
+        cipher: &'a ChunkCipher,
+        /// What it was sealed with.
+        meta: ChunkMeta,
+    },
+}
+
+/// What the journal knows of the plaintext of a chunk.
+#[derive(Debug, Clone, Copy)]
+pub struct ExpectedBlocks<'a> {
+    /// The key that the fingerprints were made with.
+    pub key: &'a FingerprintKey,
+    /// The sequence of the job that made them.
+    pub job_sequence: u64,
+    /// Number, in the file, of the chunk's first block.
+    pub first_block: u64,
+    /// One for each block of the chunk.
+    pub fingerprints: &'a [Fingerprint],
+}
+
+/// In which form the blocks of a rebuilt chunk were found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Blocks wholly in the old form; also those that are the same in both.
+    pub old_blocks: u32,
+    /// Blocks wholly in the new form.
+    pub new_blocks: u32,
+    /// Blocks with sectors of either form.
+    pub mixed_blocks: u32,
+}
+
+/// Why a chunk could not be rebuilt. Block numbers count from the start of the file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RebuildError {
+    /// No combination of old and new sectors has the block's fingerprint: it was changed, or torn
+    /// within a sector.
+    #[error("block {block} is neither old nor new nor a mix of both")]
+    NoMatch {
+        /// The first such block.
+        block: u64,
+    },
+    /// Different plaintexts have the block's fingerprint, so none of them can be trusted.
+    #[error("block {block} can be read in more than one way")]
+    Ambiguous {
+        /// The first such block.
+        block: u64,
+    },
+    /// The journal has more or fewer fingerprints than the chunk has blocks.
+    #[error("{given} fingerprints given for {blocks} blocks")]
+    FingerprintCount {
+        /// Blocks in the chunk.
+        blocks: usize,
+        /// Fingerprints given.
+        given: usize,
+    },
+}
+
+/// Turns a chunk, found in any mix of its two forms, into its plaintext.
+///
+/// `buf` holds the whole chunk and must be a private copy. It may be empty, and of any length.
+///
+/// The time is linear: about 0.25 ms for 64 KiB with AEGIS, less with the others, and about 0.5 ms more for
+/// each mixed block (one core of Zen 4, optimized build).
+///
+/// # Errors
+/// [`RebuildError::NoMatch`] and [`RebuildError::Ambiguous`] name the first block that could not be
+/// decided; [`RebuildError::FingerprintCount`] if there is not one fingerprint for each block. In each
+/// case `buf` is all zero afterwards.
+///
+/// # Panics
+/// If a form is sealed and `buf` is longer than [`MAX_CHUNK_BYTES`](crate::MAX_CHUNK_BYTES).
+pub fn rebuild_chunk(
+    buf: &mut [u8],
+    old: &Form<'_>,
+    new: &Form<'_>,
+    expected: &ExpectedBlocks<'_>,
+) -> Result<Rebuilt, RebuildError> {
+    let rebuilt = rebuild_blocks(buf, old, new, expected);
+    if rebuilt.is_err() {
+        buf.zeroize();
+    }
+    rebuilt
+}
+
+fn rebuild_blocks(
+    buf: &mut [u8],
+    old: &Form<'_>,
+    new: &Form<'_>,
+    expected: &ExpectedBlocks<'_>,
+) -> Result<Rebuilt, RebuildError> {
+    let blocks = block_count(buf.len());
+    if expected.fingerprints.len() != blocks {
+        return Err(RebuildError::FingerprintCount {
+            blocks,
+            given: expected.fingerprints.len(),
+        });
+    }
+    let mut readers = Readers::new(old, new, buf.len());
+    let mut rebuilt = Rebuilt::default();
+    let numbered = (expected.first_block..).zip(expected.fingerprints);
+    for (i, (stored, (number, fingerprint))) in
+        buf.chunks_mut(BLOCK_BYTES).zip(numbered).enumerate()
+    {
+        let search = BlockSearch {
+            stored,
+            offset_bytes: i * BLOCK_BYTES,
+            number,
+            confirms: &|plaintext| {
+                let (key, sequence) = (expected.key, expected.job_sequence);
+                key.verify_block(sequence, number, plaintext, fingerprint)
+            },
+        };
+        let (found, shape) = search.run(&readers)?;
+        *match shape {
+            Shape::Old => &mut rebuilt.old_blocks,
+            Shape::New => &mut rebuilt.new_blocks,
+            Shape::Mixed => &mut rebuilt.mixed_blocks,
+        } += 1;
+        stored.copy_from_slice(&found.plaintext);
+        readers = found.readers;
+    }
+    Ok(rebuilt)
+}

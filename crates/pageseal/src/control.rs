@@ -1,0 +1,147 @@
+//! What a running operation tells its caller, and how the caller stops it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A part of an operation, for progress displays. Each has its own total.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Every chunk is authenticated; nothing is changed.
+    Verifying,
+    /// Windows that an interrupted job left in flight are settled.
+    Recovering,
+    /// Plaintext becomes ciphertext.
+    Encrypting,
+    /// Ciphertext becomes plaintext.
+    Decrypting,
+}
+
+/// Something worth telling a person that is no error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// One of the two superblock copies is damaged; the other one was used.
+    SuperblockCopyDamaged {
+        /// `'A'` or `'B'`.
+        copy: char,
+    },
+    /// One of the two slot areas is damaged; the other one was used.
+    SlotAreaDamaged {
+        /// 1 or 2.
+        copy: u8,
+    },
+    /// The file system keeps old blocks (copy on write, snapshots, reflinks): old plaintext may stay on the
+    /// medium, and space cannot be promised.
+    OldBlocksMayStay,
+    /// Fingerprints are not sound on this file system, so whole windows go through the journal.
+    JournalResilienceChosen {
+        /// Name of the file system.
+        file_system: String,
+    },
+    /// No volatile folder was found for the job key: resuming will need an identity or passphrase.
+    NoJobKey,
+    /// The job key lies in the journal, on disk; flash may keep it after it is wiped.
+    JobKeyOnDisk,
+    /// A chunk's plaintext was changed since it was opened, so it was sealed anew under a fresh nonce.
+    ChunkChangedSinceOpened {
+        /// Chunk index.
+        chunk: u64,
+    },
+    /// The name was taken while the job ran; the finished file kept its name.
+    NameKept {
+        /// The name that the file still has.
+        kept: PathBuf,
+        /// The name that it should have got.
+        wanted: PathBuf,
+    },
+    /// The name belongs to another file now; names were left alone.
+    NameGone {
+        /// The name that the job was started with.
+        name: PathBuf,
+    },
+    /// An attribute (owner, extended attribute, time) could not be carried over.
+    AttributeLost {
+        /// Which one.
+        attribute: String,
+    },
+    /// The system was restarted during a job that is not safe against power loss: what is done so far
+    /// is checked first.
+    RestartDuringProcessJob,
+    /// Bytes of a hole of a sparse file could not be punched out again; they are zeros on disk.
+    HoleFilled {
+        /// Chunk index.
+        chunk: u64,
+    },
+}
+
+/// Receives progress; calls come from the threads of the pool.
+pub trait Progress: Sync {
+    /// A stage begins; `total_bytes` of plaintext lie before it, `done_bytes` of them done by earlier runs.
+    fn stage(&self, stage: Stage, total_bytes: u64, done_bytes: u64) {
+        let _ = (stage, total_bytes, done_bytes);
+    }
+    /// `bytes` more are done (settled on disk, where the stage writes).
+    fn advance(&self, bytes: u64) {
+        let _ = bytes;
+    }
+    /// Something worth telling.
+    fn notice(&self, notice: &Notice) {
+        let _ = notice;
+    }
+}
+
+/// Tells nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Progress for Silent {}
+
+/// A request to stop at the next window border. Clones share one flag.
+#[derive(Clone, Debug, Default)]
+pub struct Cancellation(Arc<AtomicBool>);
+
+impl Cancellation {
+    /// A flag that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A request that shares a flag which the caller already has, for example one that a signal sets.
+    pub fn from_flag(flag: Arc<AtomicBool>) -> Self {
+        Self(flag)
+    }
+
+    /// Asks the operation to stop. An in-place job stops at a window border and can be resumed.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// The caller's side of a running operation.
+#[derive(Clone)]
+pub struct Control<'a> {
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+    /// How to stop it.
+    pub cancellation: Cancellation,
+}
+
+impl std::fmt::Debug for Control<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control<'static> {
+    /// Tells nobody and is never stopped.
+    pub fn silent() -> Self {
+        Control { progress: &Silent, cancellation: Cancellation::new() }
+    }
+}

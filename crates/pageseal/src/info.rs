@@ -1,0 +1,217 @@
+//! What a file is, as far as that can be told without a key.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pageseal_crypto::Suite;
+use pageseal_format::journal::{Direction, Phase};
+use pageseal_format::{FileState, Limits, SlotKind, Superblock};
+use pageseal_journal::Journal;
+use pageseal_storage::directory::Access;
+use pageseal_storage::{BufferedFile, Storage};
+
+use crate::control::Notice;
+use crate::error::{Damage, OpenError};
+use crate::job::{FileLog, journal_place, public_kind, resilience_name};
+use crate::names::Names;
+use crate::report::JobKind;
+use crate::sealed::{Located, SuperblockCopy, agree, locate, read_slots};
+use crate::target::open_for_reading;
+
+/// What a file is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileStatus {
+    /// No trailer: nothing that pageseal made.
+    Plain,
+    /// Sealed and at rest.
+    Sealed,
+    /// An encrypt was interrupted (or is running).
+    Encrypting,
+    /// A decrypt was interrupted (or is running).
+    Decrypting,
+    /// A trailer that cannot be used.
+    Damaged(Damage),
+}
+
+/// A key slot, without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SlotInfo {
+    /// `"x25519"`, `"passphrase"` or `"plugin"`.
+    pub kind: &'static str,
+    /// Label.
+    pub label: String,
+    /// Length of the slot's age file in bytes.
+    pub age_file_len_bytes: usize,
+}
+
+/// A journal that lies beside the file. Read without a key, so nothing of it is proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalInfo {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its job.
+    pub kind: JobKind,
+    /// Its resilience, as on the command line.
+    pub resilience: &'static str,
+    /// Its phase, as in `docs/FORMAT.md`.
+    pub phase: &'static str,
+    /// Whether the job is being undone.
+    pub rolling_back: bool,
+    /// Bytes that are surely converted; windows in flight are not counted.
+    pub done_bytes: u64,
+    /// Bytes of plaintext.
+    pub total_bytes: u64,
+}
+
+/// All that can be told without a key. Nothing of it is authenticated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// The file.
+    pub path: PathBuf,
+    /// What it is.
+    pub status: FileStatus,
+    /// Suite, if there is a trailer.
+    pub suite: Option<Suite>,
+    /// Chunk size in bytes; 0 without trailer.
+    pub chunk_len_bytes: u64,
+    /// Number of chunks; 0 without trailer.
+    pub chunks: u64,
+    /// Length of the plaintext in bytes.
+    pub data_len_bytes: u64,
+    /// Length of the file in bytes.
+    pub file_len_bytes: u64,
+    /// File id, if there is a trailer.
+    pub file_id: Option<[u8; 16]>,
+    /// Jobs that touched the file since it was sealed first, that one included; 0 without trailer.
+    pub job_sequence: u64,
+    /// Key slots.
+    pub slots: Vec<SlotInfo>,
+    /// Journal of an open job.
+    pub journal: Option<JournalInfo>,
+    /// Survivable damage.
+    pub notices: Vec<Notice>,
+}
+
+/// Tells what the file at `path` is. Needs no key, reads a few blocks of a sealed file, changes nothing.
+pub fn info(path: &Path, journal: Option<&Path>) -> Result<Info, OpenError> {
+    let data: Arc<dyn Storage> = Arc::new(BufferedFile::new(open_for_reading(path)?));
+    let unreadable = |(offset, source)| OpenError::Io { path: path.into(), offset, source };
+    let file_len_bytes = data.len().map_err(|source| unreadable((0, source)))?;
+    let mut info = Info {
+        path: path.into(),
+        status: FileStatus::Plain,
+        suite: None,
+        chunk_len_bytes: 0,
+        chunks: 0,
+        data_len_bytes: file_len_bytes,
+        file_len_bytes,
+        file_id: None,
+        job_sequence: 0,
+        slots: Vec::new(),
+        journal: journal_info(path, journal)?,
+        notices: Vec::new(),
+    };
+    match locate(&*data, &Limits::PRODUCTION).map_err(unreadable)? {
+        Located::Plain => {}
+        Located::Damaged(damage) => info.status = FileStatus::Damaged(damage),
+        Located::Trailer { a, b } => describe(&mut info, &*data, &a, &b)?,
+    }
+    Ok(info)
+}
+
+fn describe(
+    info: &mut Info,
+    data: &dyn Storage,
+    a: &SuperblockCopy,
+    b: &SuperblockCopy,
+) -> Result<(), OpenError> {
+    let path = info.path.clone();
+    let superblock = match agree(&path, a, b) {
+        Ok((found, notice)) => {
+            info.status = match found.superblock.state {
+                FileState::Sealed => FileStatus::Sealed,
+                FileState::Encrypting => FileStatus::Encrypting,
+                FileState::Decrypting => FileStatus::Decrypting,
+            };
+            info.notices.extend(notice);
+            found.superblock
+        }
+        Err(OpenError::Damaged { damage, .. }) => {
+            info.status = FileStatus::Damaged(damage);
+            match a.good().or(b.good()) {
+                Some(found) => found.superblock.clone(),
+                None => return Ok(()),
+            }
+        }
+        Err(other) => return Err(other),
+    };
+    describe_superblock(info, &superblock);
+    match read_slots(&path, data, &superblock.geometry) {
+        Ok((area, _, notice)) => {
+            info.notices.extend(notice);
+            info.slots = area
+                .slots
+                .iter()
+                .map(|slot| SlotInfo {
+                    kind: match slot.kind {
+                        SlotKind::X25519 => "x25519",
+                        SlotKind::Passphrase => "passphrase",
+                        SlotKind::Plugin => "plugin",
+                    },
+                    label: slot.label.clone(),
+                    age_file_len_bytes: slot.age_file.len(),
+                })
+                .collect();
+        }
+        Err(OpenError::Damaged { damage, .. }) => info.status = FileStatus::Damaged(damage),
+        Err(other) => return Err(other),
+    }
+    Ok(())
+}
+
+fn describe_superblock(info: &mut Info, superblock: &Superblock) {
+    let geometry = &superblock.geometry;
+    info.suite = Suite::try_from(superblock.suite).ok();
+    info.chunk_len_bytes = geometry.chunk_len_bytes();
+    info.chunks = geometry.chunk_count();
+    info.data_len_bytes = geometry.data_len();
+    info.file_id = Some(superblock.file_id);
+    info.job_sequence = superblock.job_sequence;
+}
+
+/// The journal beside the file, if one lies there that can be read.
+fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<Option<JournalInfo>, OpenError> {
+    let names = Names::of(path)?;
+    let place = journal_place(&names, elsewhere)?;
+    let Ok(file) = place.directory.open_file(&place.name, Access::ReadOnly) else { return Ok(None) };
+    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        return Ok(None);
+    }
+    let log = FileLog(Arc::new(BufferedFile::new(file)));
+    let Ok(journal) = Journal::open(Arc::new(log), &Limits::PRODUCTION) else { return Ok(None) };
+    let (header, phase) = (journal.header(), journal.phase_unverified());
+    let geometry = &header.geometry;
+    let watermark = phase.watermark.min(geometry.chunk_count());
+    let below = if watermark == 0 { 0 } else { geometry.bytes_of_chunks(0, watermark).1 };
+    let rolling_back = phase.direction == Direction::Backward;
+    Ok(Some(JournalInfo {
+        path: place.path,
+        kind: public_kind(header.job),
+        resilience: resilience_name(header.resilience),
+        phase: match phase.phase {
+            Phase::Created => "CREATED",
+            Phase::Grown => "GROWN",
+            Phase::Running => "RUNNING",
+            Phase::DataDone => "DATA_DONE",
+            Phase::Truncating => "TRUNCATING",
+            Phase::Finished => "FINISHED",
+        },
+        rolling_back,
+        done_bytes: if rolling_back { geometry.data_len() - below } else { below },
+        total_bytes: geometry.data_len(),
+    }))
+}

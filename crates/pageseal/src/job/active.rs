@@ -1,0 +1,195 @@
+//! A job whose journal is durable: running it to its end, and saying how it stopped.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pageseal_crypto::Suite;
+use pageseal_format::Superblock;
+use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, Resilience};
+use pageseal_journal::{Journal, SettledMark};
+use pageseal_storage::directory::{Directory, FileIdentity};
+use pageseal_storage::lock::FileLock;
+
+use super::context::{JobContext, Side, io_cause};
+use super::pipeline::{self, RunEnd};
+use super::{finish, public_kind};
+use crate::control::{Control, Stage};
+use crate::error::{Damage, InterruptCause, JobError};
+use crate::names::Names;
+use crate::report::{JobOutcome, JobReport};
+
+/// Where the journal lies.
+pub(crate) struct JournalPlace {
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) name: OsString,
+    pub(crate) path: PathBuf,
+}
+
+/// The open handle on a job.
+pub(crate) struct ActiveJob {
+    pub(crate) context: JobContext,
+    pub(crate) journal: Journal,
+    pub(crate) header: JournalHeader,
+    pub(crate) place: JournalPlace,
+    pub(crate) names: Names,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) identity: FileIdentity,
+    pub(crate) file: File,
+    /// The superblock of the file at rest in its sealed form, before or after this job.
+    pub(crate) resting: Superblock,
+    pub(crate) suite: Suite,
+    pub(crate) io: &'static str,
+    pub(crate) windows_recovered: u64,
+    pub(crate) started: Instant,
+    /// Held until the job is over.
+    pub(crate) _lock: FileLock,
+}
+
+impl ActiveJob {
+    /// Converts all windows that are left in `direction` and brings the job to its end.
+    pub(crate) fn run(
+        mut self,
+        direction: Direction,
+        start: SettledMark,
+        control: &Control<'_>,
+    ) -> Result<JobReport, JobError> {
+        let stage = match self.context.sides(direction).1 {
+            Side::Sealed => Stage::Encrypting,
+            Side::Plain => Stage::Decrypting,
+        };
+        let (done, total) = self.done_bytes(direction, start.watermark());
+        control.progress.stage(stage, total, done);
+        let (mark, end) = pipeline::run(&self.context, &mut self.journal, start, direction, control);
+        let result = match end {
+            Ok(RunEnd::Completed) => self.complete(direction, &mark),
+            Ok(RunEnd::Cancelled) => Err(self.stop_at_window(direction, &mark)),
+            Err(cause) => Err(cause),
+        };
+        match result {
+            Ok(()) => finish::settle_names(self, direction, control),
+            Err(cause) => Err(self.interrupted(direction, mark.watermark(), cause)),
+        }
+    }
+
+    /// All windows are settled: the file gets the form that it keeps.
+    fn complete(&mut self, direction: Direction, mark: &SettledMark) -> Result<(), InterruptCause> {
+        if !self.context.syncs_windows() {
+            self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))?;
+        }
+        self.set_phase(Phase::DataDone, direction, true, mark)?;
+        self.rest(direction, mark)
+    }
+
+    /// From DATA_DONE or TRUNCATING to FINISHED; every step can be repeated.
+    pub(crate) fn rest(&mut self, direction: Direction, mark: &SettledMark) -> Result<(), InterruptCause> {
+        match self.context.sides(direction).1 {
+            Side::Sealed => finish::write_superblocks(&*self.context.data, &self.resting, &self.context.keys)?,
+            Side::Plain => {
+                self.set_phase(Phase::Truncating, direction, true, mark)?;
+                finish::truncate(&*self.context.data, self.context.geometry.data_len())?;
+            }
+        }
+        finish::restore_modified(&self.file, &self.header);
+        self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))?;
+        self.set_phase(Phase::Finished, direction, true, mark)
+    }
+
+    /// The caller asked to stop. The mark that this leaves lets even a job without records be resumed.
+    fn stop_at_window(&mut self, direction: Direction, mark: &SettledMark) -> InterruptCause {
+        let synced = if self.context.resilience == Resilience::None {
+            self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))
+        } else {
+            Ok(())
+        };
+        match synced.and_then(|()| self.set_phase(Phase::Running, direction, true, mark)) {
+            Ok(()) => InterruptCause::Cancelled,
+            Err(cause) => cause,
+        }
+    }
+
+    pub(crate) fn set_phase(
+        &mut self,
+        phase: Phase,
+        direction: Direction,
+        clean: bool,
+        mark: &SettledMark,
+    ) -> Result<(), InterruptCause> {
+        self.journal
+            .set_phase(phase, direction, clean, mark)
+            .map_err(|source| InterruptCause::Journal { source: Box::new(source) })
+    }
+
+    /// Bytes of plaintext that are done in this direction, and all that there are to do.
+    fn done_bytes(&self, direction: Direction, watermark: u64) -> (u64, u64) {
+        let geometry = &self.context.geometry;
+        let total = geometry.data_len();
+        let below = if watermark == 0 { 0 } else { geometry.bytes_of_chunks(0, watermark).1 };
+        match direction {
+            Direction::Forward => (below, total),
+            Direction::Backward => (total - below, total),
+        }
+    }
+
+    /// The error of a job that has begun and can be resumed.
+    pub(crate) fn interrupted(&self, direction: Direction, watermark: u64, cause: InterruptCause) -> JobError {
+        let (done_bytes, total_bytes) = self.done_bytes(direction, watermark);
+        JobError::Interrupted {
+            path: self.context.path.clone(),
+            kind: public_kind(self.context.kind),
+            rolling_back: direction == Direction::Backward,
+            done_bytes,
+            total_bytes,
+            journal: self.place.path.clone(),
+            cause,
+        }
+    }
+
+    /// Damage that was found before anything was stored in this run.
+    pub(crate) fn damaged(&self, damage: Damage) -> JobError {
+        JobError::Open(crate::error::OpenError::Damaged { path: self.context.path.clone(), damage })
+    }
+
+    pub(crate) fn report(&self, direction: Direction, path: PathBuf, name_kept: bool) -> JobReport {
+        JobReport {
+            kind: public_kind(self.context.kind),
+            outcome: match self.context.sides(direction).1 {
+                Side::Sealed => JobOutcome::Sealed,
+                Side::Plain => JobOutcome::Plain,
+            },
+            path: Some(path),
+            name_kept,
+            data_len_bytes: self.context.geometry.data_len(),
+            chunks: self.context.geometry.chunk_count(),
+            suite: self.suite,
+            threads: self.context.workers.threads(),
+            io: self.io,
+            resilience: resilience_name(self.context.resilience),
+            windows_recovered: self.windows_recovered,
+            seconds: self.started.elapsed().as_secs_f64(),
+        }
+    }
+
+    /// The name that the finished file should have.
+    pub(crate) fn wanted_name(&self, direction: Direction) -> OsString {
+        if self.header.keep_name || direction == Direction::Backward {
+            return self.names.given.clone();
+        }
+        match self.context.kind {
+            JobKind::Encrypt => self.names.sealed.clone(),
+            JobKind::Decrypt => self.names.plain.clone(),
+        }
+    }
+}
+
+/// The name of a resilience mode on the command line.
+pub(crate) fn resilience_name(resilience: Resilience) -> &'static str {
+    match resilience {
+        Resilience::Checksum => "checksum",
+        Resilience::Journal => "journal",
+        Resilience::Process => "process",
+        Resilience::None => "none",
+    }
+}

@@ -1,0 +1,111 @@
+//! What every step of a job knows.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pageseal_crypto::{ChunkMeta, DerivedKeys};
+use pageseal_format::journal::{Direction, JobKind, RecordKind, Resilience};
+use pageseal_format::{Geometry, TableEntry};
+use pageseal_storage::Storage;
+use pageseal_storage::watch::{Change, ChangeWatch};
+
+use super::workers::Workers;
+use crate::error::InterruptCause;
+
+/// One of the two forms that a chunk can be in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    Plain,
+    Sealed,
+}
+
+/// A running job: the file, its keys and the choices that its journal fixes.
+pub(crate) struct JobContext {
+    pub(crate) path: PathBuf,
+    pub(crate) data: Arc<dyn Storage>,
+    /// Length of the file while the job runs: with trailer.
+    pub(crate) running_len: u64,
+    pub(crate) geometry: Geometry,
+    pub(crate) keys: Arc<DerivedKeys>,
+    pub(crate) kind: JobKind,
+    pub(crate) job_sequence: u64,
+    pub(crate) record_kind: RecordKind,
+    pub(crate) resilience: Resilience,
+    pub(crate) window_chunks: u64,
+    pub(crate) flag_holes: bool,
+    pub(crate) workers: Workers,
+    pub(crate) watch: Option<ChangeWatch>,
+}
+
+impl JobContext {
+    /// The form that a window leaves and the form that it gets.
+    pub(crate) fn sides(&self, direction: Direction) -> (Side, Side) {
+        let forward = match self.kind {
+            JobKind::Encrypt => (Side::Plain, Side::Sealed),
+            JobKind::Decrypt => (Side::Sealed, Side::Plain),
+        };
+        match direction {
+            Direction::Forward => forward,
+            Direction::Backward => (forward.1, forward.0),
+        }
+    }
+
+    /// What the cipher binds a chunk to.
+    pub(crate) fn meta(&self, chunk: u64, entry: &TableEntry) -> ChunkMeta {
+        chunk_meta(&self.geometry, chunk, entry)
+    }
+
+    /// Whether data must be on the medium before a window counts as settled.
+    pub(crate) fn syncs_windows(&self) -> bool {
+        matches!(self.resilience, Resilience::Checksum | Resilience::Journal)
+    }
+
+    /// The next window from `watermark` on, as (first chunk, count); `None` at the end. Borders are multiples of the
+    /// window, so that no two windows share a block of the file or of the table.
+    pub(crate) fn next_window(&self, direction: Direction, watermark: u64) -> Option<(u64, u64)> {
+        let chunks = self.geometry.chunk_count();
+        match direction {
+            Direction::Forward => (watermark < chunks).then(|| {
+                let border = (watermark / self.window_chunks + 1) * self.window_chunks;
+                (watermark, border.min(chunks) - watermark)
+            }),
+            Direction::Backward => (watermark > 0).then(|| {
+                let first = (watermark - 1) / self.window_chunks * self.window_chunks;
+                (first, watermark - first)
+            }),
+        }
+    }
+
+    /// Notices what others do to the file. Content is compared chunk by chunk when it is stored; this finds a change of
+    /// length and a writer that has closed the file again.
+    pub(crate) fn check_undisturbed(&self) -> Result<(), InterruptCause> {
+        let len = self.data.len().map_err(|source| io_cause("reading the length", 0, source))?;
+        if len != self.running_len {
+            let what = format!("its length became {len} bytes, it was {}", self.running_len);
+            return Err(InterruptCause::ChangedByOthers { what });
+        }
+        let Some(watch) = &self.watch else { return Ok(()) };
+        let changes = watch.poll().map_err(|source| io_cause("watching the file", 0, source))?;
+        if changes.contains(&Change::ClosedAfterWriting) {
+            let what = "another process had it open for writing".to_owned();
+            return Err(InterruptCause::ChangedByOthers { what });
+        }
+        Ok(())
+    }
+}
+
+/// What the cipher binds a chunk to.
+pub(crate) fn chunk_meta(geometry: &Geometry, chunk: u64, entry: &TableEntry) -> ChunkMeta {
+    ChunkMeta {
+        index: chunk,
+        is_final: geometry.is_final(chunk),
+        nonce: entry.nonce,
+        epoch: entry.epoch,
+        flags: entry.flags,
+    }
+}
+
+/// An I/O failure of a step.
+pub(crate) fn io_cause(what: &'static str, offset: u64, source: std::io::Error) -> InterruptCause {
+    InterruptCause::Io { what, offset, source }
+}

@@ -1,0 +1,362 @@
+//! The steps that turn chunks of one form into the other, a tile at a time. All jobs in both directions are these
+//! three: *prepare* (nothing is changed), *store*, and *rebuild* (a store that cannot trust what it finds).
+
+use pageseal_crypto::{ExpectedBlocks, Form, Fingerprint, RebuildError, fill_random, rebuild_chunk};
+use pageseal_format::journal::{ChunkRecord, Direction, RecordKind, WindowRecord};
+use pageseal_format::limits::BLOCK;
+use pageseal_format::{FLAG_HOLE, TableEntry};
+use pageseal_journal::{CommittedWindow, Journal, PayloadWriter};
+use zeroize::Zeroize;
+
+use super::context::{JobContext, Side, io_cause};
+use super::workers::Tile;
+use crate::error::{Damage, InterruptCause};
+
+/// What *prepare* found for a run of chunks.
+#[derive(Default)]
+pub(crate) struct PreparedChunks {
+    pub(crate) chunks: Vec<ChunkRecord>,
+    pub(crate) fingerprints: Vec<Fingerprint>,
+    /// Chunks whose plaintext is no longer what was sealed (rollback of a decrypt).
+    pub(crate) changed: Vec<u64>,
+}
+
+/// Reads `count` chunks from `first` on, authenticates them if they are sealed, fingerprints their plaintext and chooses
+/// the entries that they will be sealed under. With `payload`, the ciphertext goes to the journal.
+pub(crate) fn prepare(
+    job: &JobContext,
+    direction: Direction,
+    first: u64,
+    count: u64,
+    old_entries: &[TableEntry],
+    payload: Option<(&PayloadWriter, u64)>,
+    tile: &mut Tile,
+) -> Result<PreparedChunks, InterruptCause> {
+    let (offset, len) = job.geometry.bytes_of_chunks(first, count);
+    let (from, to) = job.sides(direction);
+    let mut nonces = vec![[0_u8; 24]; count as usize];
+    if to == Side::Sealed {
+        fill_random(nonces.as_flattened_mut()).map_err(|_| InterruptCause::Worker("no random numbers".into()))?;
+    }
+    let mut prepared = PreparedChunks::default();
+    let chunk_len = job.geometry.chunk_len_bytes() as usize;
+    let buffer = tile.slice(len as usize);
+    read_data(job, buffer, offset)?;
+    if let (Some((writer, window_offset)), Side::Sealed) = (payload, from) {
+        write_payload(writer, offset - window_offset, buffer)?;
+    }
+    let mut pieces: Vec<&mut [u8]> = buffer.chunks_mut(chunk_len).collect();
+    if pieces.is_empty() {
+        pieces.push(&mut []);
+    }
+    for ((chunk, piece), nonce) in (first..).zip(pieces).zip(&nonces) {
+        let table = old_entries.get((chunk - first) as usize).copied().unwrap_or_default();
+        let old = if from == Side::Sealed { table } else { TableEntry::default() };
+        if from == Side::Sealed {
+            open(job, chunk, &old, piece)?;
+        }
+        fingerprint(job, chunk, piece, &mut prepared.fingerprints);
+        let new = match to {
+            Side::Plain => TableEntry::default(),
+            Side::Sealed => {
+                let (entry, changed) = choose_entry(job, chunk, *nonce, &table, direction, piece)?;
+                prepared.changed.extend(changed.then_some(chunk));
+                entry
+            }
+        };
+        let new = match (payload, to) {
+            (Some((writer, window_offset)), Side::Sealed) => {
+                let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, &new), piece);
+                write_payload(writer, job.geometry.chunk_offset(chunk) - window_offset, piece)?;
+                TableEntry { tag, ..new }
+            }
+            _ => new,
+        };
+        prepared.chunks.push(ChunkRecord { new, old });
+        piece.zeroize();
+    }
+    Ok(prepared)
+}
+
+/// The entry that a plain chunk is to be sealed under. An encrypt draws a fresh nonce. The rollback of a decrypt takes
+/// the original entry if its tag shows that the plaintext is unchanged (then the ciphertext is the old one, bit for bit), else a
+/// fresh nonce: the original one must not protect two different plaintexts.
+fn choose_entry(
+    job: &JobContext,
+    chunk: u64,
+    nonce: [u8; 24],
+    original: &TableEntry,
+    direction: Direction,
+    plaintext: &[u8],
+) -> Result<(TableEntry, bool), InterruptCause> {
+    if direction == Direction::Backward {
+        let mut copy = plaintext.to_vec();
+        let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, original), &mut copy);
+        if tag == original.tag {
+            return Ok((*original, false));
+        }
+        // The discarded ciphertext never leaves the process, so the original nonce is not used twice.
+        copy.zeroize();
+        return Ok((TableEntry { nonce, tag: [0; 32], epoch: original.epoch, flags: 0 }, true));
+    }
+    let offset = job.geometry.chunk_offset(chunk);
+    let len = job.geometry.chunk_len(chunk);
+    let hole = job.flag_holes
+        && len > 0
+        && job.data.is_hole(offset, len).map_err(|source| io_cause("looking for holes", offset, source))?
+        && plaintext.iter().all(|byte| *byte == 0);
+    Ok((TableEntry { nonce, tag: [0; 32], epoch: 0, flags: if hole { FLAG_HOLE } else { 0 } }, false))
+}
+
+/// Stores the chunks `[first, first + count)` of a committed window in their new form and returns their entries. Every byte is
+/// compared with the record first: a difference means that somebody writes to the file.
+pub(crate) fn store(
+    job: &JobContext,
+    record: &WindowRecord,
+    first: u64,
+    count: u64,
+    tile: &mut Tile,
+) -> Result<Vec<TableEntry>, InterruptCause> {
+    let (offset, len) = job.geometry.bytes_of_chunks(first, count);
+    let (from, to) = job.sides(record.direction);
+    if record.kind == RecordKind::None && to == Side::Sealed && job.data.as_mapped().is_some() {
+        return seal_in_mapping(job, record, first, count);
+    }
+    let chunk_len = job.geometry.chunk_len_bytes() as usize;
+    let buffer = tile.slice(len as usize);
+    read_data(job, buffer, offset)?;
+    let mut entries = Vec::with_capacity(count as usize);
+    let mut at = 0;
+    for chunk in first..first + count {
+        let piece = &mut buffer[at..(at + chunk_len).min(len as usize)];
+        at += piece.len();
+        let planned = &record.chunks[(chunk - record.first_chunk) as usize];
+        if from == Side::Sealed {
+            open(job, chunk, &planned.old, piece)?;
+        }
+        check_fingerprints(job, record, chunk, piece)?;
+        entries.push(finish_chunk(job, to, chunk, &planned.new, piece)?);
+    }
+    write_data(job, buffer, offset)?;
+    punch_holes(job, record, first, count, buffer)?;
+    Ok(entries)
+}
+
+/// The zero-copy store: the cipher works on the file's own pages. Only for a job without records, which promises nothing about
+/// an interruption: a page can be written back while the cipher is in it.
+fn seal_in_mapping(
+    job: &JobContext,
+    record: &WindowRecord,
+    first: u64,
+    count: u64,
+) -> Result<Vec<TableEntry>, InterruptCause> {
+    let Some(mapped) = job.data.as_mapped() else {
+        return Err(InterruptCause::Worker("the store is not a mapping".into()));
+    };
+    let mut entries = Vec::with_capacity(count as usize);
+    for chunk in first..first + count {
+        let planned = record.chunks[(chunk - record.first_chunk) as usize].new;
+        let (offset, len) = (job.geometry.chunk_offset(chunk), job.geometry.chunk_len(chunk));
+        let mut tag = [0; 32];
+        mapped
+            .with_range(offset, len as usize, &mut |bytes| {
+                tag = job.keys.chunk.seal_in_place(&job.meta(chunk, &planned), bytes);
+            })
+            .map_err(|source| io_cause("sealing in the mapping", offset, source))?;
+        entries.push(TableEntry { tag, ..planned });
+    }
+    Ok(entries)
+}
+
+/// Recovers the chunks `[first, first + count)` of a window that was in flight when a run ended, whatever mixture of old and
+/// new sectors they are in, and stores **all** of them again: after a failed sync the cache may show bytes
+/// that the disk never got.
+pub(crate) fn rebuild(
+    job: &JobContext,
+    journal: &Journal,
+    window: &CommittedWindow,
+    first: u64,
+    count: u64,
+    tile: &mut Tile,
+) -> Result<Vec<TableEntry>, InterruptCause> {
+    let record = window.record();
+    let (window_offset, _) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
+    let (from, to) = job.sides(record.direction);
+    let mut entries = Vec::with_capacity(count as usize);
+    for chunk in first..first + count {
+        let planned = record.chunks[(chunk - record.first_chunk) as usize];
+        let offset = job.geometry.chunk_offset(chunk);
+        let len = job.geometry.chunk_len(chunk) as usize;
+        let (buffer, spare) = tile.pair(job.geometry.chunk_len_bytes() as usize);
+        let (buffer, spare) = (&mut buffer[..len], &mut spare[..len]);
+        let logged = record.kind == RecordKind::FingerprintsAndPayload
+            && plaintext_from_payload(job, journal, window, &planned, to, offset - window_offset, chunk, spare)?;
+        if logged {
+            buffer.copy_from_slice(spare);
+            spare.zeroize();
+        } else {
+            read_data(job, buffer, offset)?;
+            let forms = |side: Side, entry: &TableEntry| match side {
+                Side::Plain => Form::Plain,
+                Side::Sealed => Form::Sealed { cipher: &job.keys.chunk, meta: job.meta(chunk, entry) },
+            };
+            let (old, new) = (forms(from, &planned.old), forms(to, &planned.new));
+            let (first_block, prints) = fingerprints_of(job, record, chunk);
+            let expected = ExpectedBlocks {
+                key: &job.keys.fingerprint,
+                job_sequence: job.job_sequence,
+                first_block,
+                fingerprints: prints,
+            };
+            rebuild_chunk(buffer, &old, &new, &expected).map_err(|error| rebuild_cause(chunk, &error))?;
+        }
+        check_fingerprints(job, record, chunk, buffer)?;
+        entries.push(finish_chunk(job, to, chunk, &planned.new, buffer)?);
+        write_data(job, buffer, offset)?;
+        punch_holes(job, record, chunk, 1, buffer)?;
+        buffer.zeroize();
+    }
+    Ok(entries)
+}
+
+/// Opens the journal's copy of a chunk. A payload that does not open belongs to a record whose sync never finished: then no
+/// byte of the window was stored, and the fingerprints alone decide.
+#[allow(clippy::too_many_arguments, reason = "one call site; a struct would only rename the list")]
+fn plaintext_from_payload(
+    job: &JobContext,
+    journal: &Journal,
+    window: &CommittedWindow,
+    planned: &ChunkRecord,
+    to: Side,
+    payload_offset: u64,
+    chunk: u64,
+    buffer: &mut [u8],
+) -> Result<bool, InterruptCause> {
+    let entry = if to == Side::Sealed { &planned.new } else { &planned.old };
+    journal
+        .read_payload(window, payload_offset, buffer)
+        .map_err(|source| InterruptCause::Journal { source: Box::new(source) })?;
+    Ok(job.keys.chunk.open_in_place(&job.meta(chunk, entry), &entry.tag, buffer).is_ok())
+}
+
+/// Turns the checked plaintext of a chunk into its new form, in the private tile.
+fn finish_chunk(
+    job: &JobContext,
+    to: Side,
+    chunk: u64,
+    planned: &TableEntry,
+    piece: &mut [u8],
+) -> Result<TableEntry, InterruptCause> {
+    if to == Side::Plain {
+        return Ok(TableEntry::default());
+    }
+    let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, planned), piece);
+    // A tag that the record already names proves that the same bytes are stored under the same nonce.
+    if planned.tag != [0; 32] && planned.tag != tag {
+        piece.zeroize();
+        return Err(InterruptCause::Worker(format!("chunk {chunk} sealed to another tag than was recorded")));
+    }
+    Ok(TableEntry { tag, ..*planned })
+}
+
+fn open(job: &JobContext, chunk: u64, entry: &TableEntry, piece: &mut [u8]) -> Result<(), InterruptCause> {
+    let offset = job.geometry.chunk_offset(chunk);
+    job.keys
+        .chunk
+        .open_in_place(&job.meta(chunk, entry), &entry.tag, piece)
+        .map_err(|_| InterruptCause::Damaged(Damage::Chunk { chunk, offset }))
+}
+
+fn fingerprint(job: &JobContext, chunk: u64, plaintext: &[u8], out: &mut Vec<Fingerprint>) {
+    if job.record_kind == RecordKind::None {
+        return;
+    }
+    let (first_block, blocks) = job.geometry.blocks_of_chunks(chunk, 1);
+    let start = out.len();
+    out.resize(start + blocks as usize, Fingerprint::default());
+    job.keys.fingerprint.blocks(job.job_sequence, first_block, plaintext, &mut out[start..]);
+}
+
+fn fingerprints_of<'r>(job: &JobContext, record: &'r WindowRecord, chunk: u64) -> (u64, &'r [Fingerprint]) {
+    let (first_block, blocks) = job.geometry.blocks_of_chunks(chunk, 1);
+    let (window_block, _) = job.geometry.blocks_of_chunks(record.first_chunk, record.chunks.len() as u64);
+    let start = (first_block - window_block) as usize;
+    (first_block, &record.fingerprints[start..start + blocks as usize])
+}
+
+fn check_fingerprints(
+    job: &JobContext,
+    record: &WindowRecord,
+    chunk: u64,
+    plaintext: &mut [u8],
+) -> Result<(), InterruptCause> {
+    if record.kind == RecordKind::None {
+        return Ok(());
+    }
+    let (first_block, expected) = fingerprints_of(job, record, chunk);
+    let mut found = vec![Fingerprint::default(); expected.len()];
+    job.keys.fingerprint.blocks(job.job_sequence, first_block, plaintext, &mut found);
+    match found.iter().zip(expected).position(|(found, expected)| found != expected) {
+        None => Ok(()),
+        Some(block) => {
+            plaintext.zeroize();
+            let offset = (first_block + block as u64) * u64::from(BLOCK);
+            Err(InterruptCause::ChangedByOthers { what: format!("the block at offset {offset} has other content") })
+        }
+    }
+}
+
+/// Gives the holes of a sparse file back. Best effort: zeros on disk read the same.
+fn punch_holes(
+    job: &JobContext,
+    record: &WindowRecord,
+    first: u64,
+    count: u64,
+    stored: &[u8],
+) -> Result<(), InterruptCause> {
+    let (_, to) = job.sides(record.direction);
+    if to != Side::Plain {
+        return Ok(());
+    }
+    let (start, _) = job.geometry.bytes_of_chunks(first, count);
+    for chunk in first..first + count {
+        let flagged = record.chunks[(chunk - record.first_chunk) as usize].old.flags & FLAG_HOLE != 0;
+        let (offset, len) = (job.geometry.chunk_offset(chunk), job.geometry.chunk_len(chunk));
+        let bytes = &stored[(offset - start) as usize..(offset - start + len) as usize];
+        if flagged && bytes.iter().all(|byte| *byte == 0) {
+            // Refused by some file systems; the content is right either way.
+            let _ = job.data.punch_hole(offset, len);
+        }
+    }
+    Ok(())
+}
+
+fn read_data(job: &JobContext, buffer: &mut [u8], offset: u64) -> Result<(), InterruptCause> {
+    job.data.read_exact_at(buffer, offset).map_err(|source| io_cause("reading", offset, source))
+}
+
+fn write_data(job: &JobContext, bytes: &[u8], offset: u64) -> Result<(), InterruptCause> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    let result = match job.data.as_mapped() {
+        Some(mapped) => {
+            mapped.with_range(offset, bytes.len(), &mut |range| range.copy_from_slice(bytes))
+        }
+        None => job.data.write_all_at(bytes, offset),
+    };
+    result.map_err(|source| io_cause("writing", offset, source))
+}
+
+fn write_payload(writer: &PayloadWriter, offset: u64, bytes: &[u8]) -> Result<(), InterruptCause> {
+    writer.write_at(offset, bytes).map_err(|source| InterruptCause::Journal { source: Box::new(source) })
+}
+
+fn rebuild_cause(chunk: u64, error: &RebuildError) -> InterruptCause {
+    let damage = match *error {
+        RebuildError::Ambiguous { block } => Damage::Ambiguous { chunk, offset: block * u64::from(BLOCK) },
+        RebuildError::NoMatch { block } => Damage::NeitherOldNorNew { chunk, offset: block * u64::from(BLOCK) },
+        _ => Damage::Journal { what: error.to_string() },
+    };
+    InterruptCause::Damaged(damage)
+}

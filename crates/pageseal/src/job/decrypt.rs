@@ -1,0 +1,129 @@
+//! How an in-place decrypt begins.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pageseal_format::journal::{Direction, JobKind, KeyArea, Phase};
+use pageseal_format::{FileState, Limits, Superblock};
+use pageseal_storage::{BufferedFile, Storage};
+
+use super::active::ActiveJob;
+use super::begin::{HeaderChoices, context, create_journal, journal_header, random_id, storage};
+use super::journal_file::journal_place;
+use super::plan::{check_choices, plan};
+use super::workers::Workers;
+use super::finish;
+use crate::control::Control;
+use crate::error::{InterruptCause, JobError, OpenError, Refusal};
+use crate::keys::Identities;
+use crate::names::Names;
+use crate::options::DecryptOptions;
+use crate::report::JobReport;
+use crate::sealed::SealedFile;
+use crate::target::{Target, open_for_change};
+use crate::verify::verify_chunks;
+
+/// Opens the sealed file at `path` in place and takes `.sealed` off its name.
+///
+/// Every chunk is authenticated before the first byte changes (unless `options.verify_first` is off), and again when it
+/// is converted. Durability and recovery are those of [`crate::encrypt_in_place`]; going on after an interruption
+/// needs an identity.
+///
+/// # Errors
+/// [`JobError::Refused`] and [`JobError::Open`]: nothing was changed. [`JobError::Interrupted`]: the job had begun.
+pub fn decrypt_in_place(
+    path: &Path,
+    identities: &Identities,
+    options: &DecryptOptions,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    let started = Instant::now();
+    check_choices(options.io, options.resilience, options.accept_data_loss)?;
+    let target = open_for_change(Names::of(path)?, options.allow_links)?;
+    check_names(&target, options)?;
+    let (plan, notice) = plan(options.io, options.resilience, &target.medium)?;
+    let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
+    let reader: Arc<dyn Storage> = Arc::new(BufferedFile::new(target.file.try_clone().map_err(unreadable)?));
+    let sealed = SealedFile::open(&target.path, reader, identities, &Limits::PRODUCTION)?;
+    let journal = journal_place(&target.names, options.journal.as_deref())?;
+    if journal.path.symlink_metadata().is_ok() {
+        return Err(Refusal::JobOpen { journal: journal.path }.into());
+    }
+    notice.iter().chain(&sealed.notices).for_each(|notice| control.progress.notice(notice));
+    let geometry = sealed.superblock.geometry;
+    let workers = Workers::start(options.threads, geometry.chunk_len_bytes())?;
+    if options.verify_first {
+        verify_chunks(&target.path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
+    }
+    target.file.sync_all().map_err(unreadable)?;
+    let job_id = random_id()?;
+    let job_sequence = sealed.superblock.job_sequence + 1;
+    let choices = HeaderChoices {
+        job: JobKind::Decrypt,
+        suite: sealed.suite,
+        job_id,
+        file_id: sealed.superblock.file_id,
+        job_sequence,
+        keep_name: options.keep_name,
+        holes_flagged: false,
+    };
+    let header = journal_header(&target, geometry, plan, &choices);
+    let data = storage(plan.io, &target.file, geometry.data_len()).map_err(unreadable)?;
+    let handle = create_journal(
+        &journal,
+        &sealed.keys,
+        &header,
+        KeyArea::Empty,
+        &sealed.superblock_bytes,
+        &sealed.slot_bytes,
+    )?;
+    let Target { names, path, directory, file, identity, watch, lock, .. } = target;
+    let mut job = ActiveJob {
+        context: context(path, data, &header, Arc::clone(&sealed.keys), workers, watch),
+        journal: handle,
+        header,
+        place: journal,
+        names,
+        directory,
+        identity,
+        file,
+        resting: Superblock { job_sequence, job_id, ..sealed.superblock.clone() },
+        suite: sealed.suite,
+        io: plan.io.name(),
+        windows_recovered: 0,
+        started,
+        _lock: lock,
+    };
+    let mark = job.journal.settled_at_start();
+    match mark_running(&mut job) {
+        Ok(()) => job.run(Direction::Forward, mark, control),
+        Err(cause) => Err(job.interrupted(Direction::Forward, 0, cause)),
+    }
+}
+
+fn check_names(target: &Target, options: &DecryptOptions) -> Result<(), Refusal> {
+    let names = &target.names;
+    if !options.keep_name {
+        if !names.given_is_sealed() {
+            return Err(Refusal::NoSealedSuffix { path: target.path.clone() });
+        }
+        let plain = names.path_of(&names.plain);
+        let unopenable = |source| Refusal::Unopenable { path: plain.clone(), source };
+        if target.directory.identity_of(&names.plain).map_err(unopenable)?.is_some() {
+            return Err(Refusal::TargetExists { path: plain });
+        }
+    }
+    if options.journal.is_none() {
+        names.check_length(&names.journal(), target.medium.name_max)?;
+    }
+    Ok(())
+}
+
+/// CREATED to RUNNING: the superblocks say *decrypting*, so that nobody takes the file for a sealed one while it is not.
+pub(crate) fn mark_running(job: &mut ActiveJob) -> Result<(), InterruptCause> {
+    let mark = job.journal.settled_at_start();
+    let running = Superblock { state: FileState::Decrypting, ..job.resting.clone() };
+    finish::write_superblocks(&*job.context.data, &running, &job.context.keys)?;
+    job.set_phase(Phase::Running, Direction::Forward, true, &mark)
+}

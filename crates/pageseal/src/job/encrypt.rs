@@ -1,0 +1,274 @@
+//! How an in-place encrypt begins.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::Instant;
+
+use pageseal_crypto::Suite;
+use pageseal_format::journal::{Direction, JobKind, KeyArea, Phase};
+use pageseal_format::limits::MAX_DATA_LEN;
+use pageseal_format::{FileState, Geometry, Limits, Superblock, labels};
+use pageseal_storage::Storage;
+
+use super::active::ActiveJob;
+use super::begin::{
+    HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys, make_slots, random_id, storage,
+    take_back_journal,
+};
+use super::context::io_cause;
+use super::journal_file::journal_place;
+use super::plan::{Plan, check_choices, plan};
+use super::workers::Workers;
+use super::{finish, job_key};
+use crate::control::{Control, Notice};
+use crate::error::{InterruptCause, JobError, OpenError, Refusal};
+use crate::keys::Recipient;
+use crate::names::Names;
+use crate::options::{EncryptOptions, JobKeyMode};
+use crate::report::JobReport;
+use crate::sealed::{Located, agree, locate};
+use crate::target::{Target, open_for_change};
+
+/// Seals the file at `path` in place for all `recipients` and renames it to `PATH.sealed`.
+///
+/// When this returns `Ok`, every byte and the new name are durable (with [`crate::ResilienceChoice::None`] and
+/// `Process`: from then on; before, with the others). At every instant before, the file can be brought forward with
+/// [`crate::resume`] or back with [`crate::rollback`], whatever stopped the process.
+///
+/// # Errors
+/// [`JobError::Refused`] and [`JobError::Open`]: nothing was changed. [`JobError::Interrupted`]: the job had begun.
+pub fn encrypt_in_place(
+    path: &Path,
+    recipients: &[Recipient],
+    options: &EncryptOptions,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    let started = Instant::now();
+    let chunk_log2 = check_options(recipients, options)?;
+    let names = Names::of(path)?;
+    let target = open_for_change(names, options.allow_links)?;
+    let geometry = check_file(&target, chunk_log2)?;
+    check_names(&target, options)?;
+    check_allocation(&target, options)?;
+    let (plan, notice) = plan(options.io, options.resilience, &target.medium)?;
+    notice.iter().for_each(|notice| control.progress.notice(notice));
+    if target.medium.copy_on_write || target.medium.shared_extents == Some(true) {
+        control.progress.notice(&Notice::OldBlocksMayStay);
+    }
+    begin(target, geometry, plan, recipients, options, control, started)
+}
+
+/// Refuses bad options before any file is opened. Returns the chunk size's logarithm.
+pub(crate) fn check_options(recipients: &[Recipient], options: &EncryptOptions) -> Result<u8, Refusal> {
+    if recipients.is_empty() {
+        return Err(Refusal::NoRecipients);
+    }
+    check_choices(options.io, options.resilience, options.accept_data_loss)?;
+    let limits = Limits::PRODUCTION;
+    let allowed = (1_u64 << limits.min_chunk_log2)..=(1 << limits.max_chunk_log2);
+    if !options.chunk_len_bytes.is_power_of_two() || !allowed.contains(&options.chunk_len_bytes) {
+        return Err(Refusal::BadValue {
+            what: "--chunk-size",
+            must_be: "a power of two from 64 KiB to 1 MiB",
+            value: options.chunk_len_bytes,
+        });
+    }
+    Ok(options.chunk_len_bytes.trailing_zeros() as u8)
+}
+
+/// Refuses a file that is sealed, or half sealed, or too long.
+fn check_file(target: &Target, chunk_log2: u8) -> Result<Geometry, JobError> {
+    let path = &target.path;
+    let unreadable = |(offset, source)| OpenError::Io { path: path.clone(), offset, source };
+    let file = target.file.try_clone().map_err(|source| unreadable((0, source)))?;
+    let data = pageseal_storage::BufferedFile::new(file);
+    match locate(&data, &Limits::PRODUCTION).map_err(unreadable)? {
+        Located::Plain => {}
+        Located::Damaged(damage) => return Err(OpenError::Damaged { path: path.clone(), damage }.into()),
+        Located::Trailer { a, b } => {
+            let (found, _) = agree(path, &a, &b)?;
+            let kind = match found.superblock.state {
+                FileState::Sealed => return Err(Refusal::AlreadySealed { path: path.clone() }.into()),
+                FileState::Encrypting => crate::report::JobKind::Encrypt,
+                FileState::Decrypting => crate::report::JobKind::Decrypt,
+            };
+            let journal_found = target.names.path_of(&target.names.journal()).exists();
+            return Err(OpenError::Interrupted { path: path.clone(), kind, journal_found }.into());
+        }
+    }
+    let data_len = target.metadata.len();
+    if data_len > MAX_DATA_LEN {
+        return Err(Refusal::TooLong { path: path.clone() }.into());
+    }
+    Geometry::new(data_len, chunk_log2, &Limits::PRODUCTION)
+        .map_err(|_| Refusal::TooLong { path: path.clone() }.into())
+}
+
+fn check_names(target: &Target, options: &EncryptOptions) -> Result<(), Refusal> {
+    let names = &target.names;
+    let limit = target.medium.name_max;
+    if !options.keep_name && names.given_is_sealed() {
+        // `x.sealed` would become `x.sealed`: the name says sealed though the content is not.
+        return Err(Refusal::TargetExists { path: names.path_of(&names.sealed) });
+    }
+    if !options.keep_name {
+        names.check_length(&names.sealed, limit)?;
+        let unopenable = |source| Refusal::Unopenable { path: names.path_of(&names.sealed), source };
+        if target.directory.identity_of(&names.sealed).map_err(unopenable)?.is_some() {
+            return Err(Refusal::TargetExists { path: names.path_of(&names.sealed) });
+        }
+    }
+    if options.journal.is_none() {
+        names.check_length(&names.journal(), limit)?;
+    }
+    Ok(())
+}
+
+/// A sparse file would grow to its full length on disk.
+fn check_allocation(target: &Target, options: &EncryptOptions) -> Result<(), JobError> {
+    let unsynced = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
+    // Must be on the medium before the first store; and only then are all its blocks allocated.
+    target.file.sync_all().map_err(unsynced)?;
+    let metadata = target.file.metadata().map_err(unsynced)?;
+    let (len, allocated) = (metadata.len(), metadata.blocks() * 512);
+    let is_sparse = len >= 1 << 16 && allocated < len / 10 * 9;
+    if is_sparse && !options.allow_sparse {
+        let path = target.path.clone();
+        return Err(Refusal::Sparse { path, allocated_bytes: allocated, len_bytes: len }.into());
+    }
+    Ok(())
+}
+
+fn begin(
+    target: Target,
+    geometry: Geometry,
+    plan: Plan,
+    recipients: &[Recipient],
+    options: &EncryptOptions,
+    control: &Control<'_>,
+    started: Instant,
+) -> Result<JobReport, JobError> {
+    let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
+    let place = journal_place(&target.names, options.journal.as_deref())?;
+    let workers = Workers::start(options.threads, geometry.chunk_len_bytes())?;
+    let made = make_file_keys(suite, geometry.chunk_log2())?;
+    let slots = make_slots(suite, geometry.chunk_log2(), &made, recipients)?;
+    let job_id = random_id()?;
+    let resting = Superblock {
+        suite: suite.id(),
+        geometry,
+        state: FileState::Sealed,
+        file_id: made.file_id,
+        job_sequence: 1,
+        job_id,
+        commitment: made.keys.commitment(),
+        compat: 0,
+        ro_compat: 0,
+        incompat: 0,
+    };
+    let choices = HeaderChoices {
+        job: JobKind::Encrypt,
+        suite,
+        job_id,
+        file_id: made.file_id,
+        job_sequence: 1,
+        keep_name: options.keep_name,
+        holes_flagged: options.allow_sparse,
+    };
+    let header = journal_header(&target, geometry, plan, &choices);
+    let data = storage(plan.io, &target.file, geometry.data_len())
+        .map_err(|source| Refusal::Unopenable { path: target.path.clone(), source })?;
+    let key_area = job_key::make(options.job_key, &job_id, &made.file_id, &made.file_key)?;
+    tell_of_job_key(options.job_key, &key_area, control);
+    let superblock = resting.encode(|body| made.keys.metadata.mac(labels::SUPERBLOCK, body));
+    let journal = create_journal(&place, &made.keys, &header, key_area, &superblock, &slots)
+        .inspect_err(|_| job_key::forget(&job_id))?;
+    let Target { names, path, directory, file, identity, watch, lock, .. } = target;
+    let mut job = ActiveJob {
+        context: context(path, data, &header, made.keys, workers, watch),
+        journal,
+        header,
+        place,
+        names,
+        directory,
+        identity,
+        file,
+        resting,
+        suite,
+        io: plan.io.name(),
+        windows_recovered: 0,
+        started,
+        _lock: lock,
+    };
+    reserve_or_take_back(&job, options.allow_sparse)?;
+    let mark = job.journal.settled_at_start();
+    match grow(&mut job, &slots) {
+        Ok(()) => job.run(Direction::Forward, mark, control),
+        Err(cause) => Err(job.interrupted(Direction::Forward, 0, cause)),
+    }
+}
+
+fn tell_of_job_key(mode: JobKeyMode, area: &KeyArea, control: &Control<'_>) {
+    match (mode, area) {
+        (JobKeyMode::Runtime, KeyArea::Empty) => control.progress.notice(&Notice::NoJobKey),
+        (JobKeyMode::Disk, _) => control.progress.notice(&Notice::JobKeyOnDisk),
+        _ => {}
+    }
+}
+
+/// Reserves the trailer's space (and that of a sparse file's holes). A refusal leaves the file as it was.
+fn reserve_or_take_back(job: &ActiveJob, fill_holes: bool) -> Result<(), Refusal> {
+    let geometry = &job.context.geometry;
+    let start = if fill_holes { 0 } else { geometry.data_len() };
+    let needed_bytes = geometry.sealed_len() - start;
+    let Err(source) = job.context.data.reserve(start, needed_bytes) else { return Ok(()) };
+    let path = job.context.path.clone();
+    let took_back = job.context.data.set_len(geometry.data_len()).and_then(|()| job.context.data.sync_all());
+    if took_back.is_ok() {
+        finish::restore_modified(&job.file, &job.header);
+        take_back_journal(&job.place, &job.header.job_id);
+    }
+    Err(if is_full(&source) {
+        Refusal::NoSpace { path, needed_bytes, source }
+    } else {
+        Refusal::Unopenable { path, source }
+    })
+}
+
+/// CREATED to RUNNING: the file gets its length, then its trailer, each durable before the phase that says so. Every step can be
+/// repeated by a resume.
+pub(crate) fn grow(job: &mut ActiveJob, slots: &[u8]) -> Result<(), InterruptCause> {
+    let geometry = job.context.geometry;
+    let mark = job.journal.settled_at_start();
+    let data = &job.context.data;
+    data.reserve(geometry.data_len(), geometry.sealed_len() - geometry.data_len())
+        .map_err(|source| io_cause("reserving the trailer", geometry.data_len(), source))?;
+    // A mapping of somebody else may have left bytes beyond the old end in the page; they must be zero.
+    zero(&**data, geometry.data_len(), geometry.trailer_offset())?;
+    let table_used = geometry.table_entry_offset(geometry.chunk_count() - 1) + 64;
+    zero(&**data, table_used, geometry.table_offset() + geometry.table_len())?;
+    data.sync_all().map_err(|source| io_cause("syncing the grown file", 0, source))?;
+    job.set_phase(Phase::Grown, Direction::Forward, true, &mark)?;
+    write_trailer(job, slots)?;
+    job.set_phase(Phase::Running, Direction::Forward, true, &mark)
+}
+
+/// Slot areas and superblocks, in the state *encrypting*.
+pub(crate) fn write_trailer(job: &ActiveJob, slots: &[u8]) -> Result<(), InterruptCause> {
+    let data = &*job.context.data;
+    for copy in 0..2 {
+        let offset = job.context.geometry.slot_area_offset(copy);
+        data.write_all_at(slots, offset).map_err(|source| io_cause("writing a slot area", offset, source))?;
+    }
+    data.sync_data().map_err(|source| io_cause("syncing the slot areas", 0, source))?;
+    let running = Superblock { state: FileState::Encrypting, ..job.resting.clone() };
+    finish::write_superblocks(data, &running, &job.context.keys)
+}
+
+fn zero(data: &dyn Storage, start: u64, end: u64) -> Result<(), InterruptCause> {
+    let zeros = vec![0; (end - start) as usize];
+    if zeros.is_empty() {
+        return Ok(());
+    }
+    data.write_all_at(&zeros, start).map_err(|source| io_cause("padding", start, source))
+}

@@ -1,0 +1,112 @@
+//! The end of a job: superblocks or truncation, then names, then the journal's removal.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+
+use pageseal_crypto::DerivedKeys;
+use pageseal_format::journal::{Direction, JournalHeader};
+use pageseal_format::{Superblock, labels};
+use pageseal_storage::Storage;
+use pageseal_storage::attributes::set_modified;
+use pageseal_storage::directory::{Directory, FileIdentity};
+
+use super::active::{ActiveJob, JournalPlace};
+use super::context::io_cause;
+use super::job_key;
+use crate::control::{Control, Notice};
+use crate::error::{InterruptCause, JobError};
+use crate::names::Names;
+use crate::report::JobReport;
+
+/// Writes both copies, one after the other, each durable before the next is touched: at any time at least one
+/// is whole.
+pub(crate) fn write_superblocks(
+    data: &dyn Storage,
+    superblock: &Superblock,
+    keys: &DerivedKeys,
+) -> Result<(), InterruptCause> {
+    let block = superblock.encode(|body| keys.metadata.mac(labels::SUPERBLOCK, body));
+    for offset in [superblock.geometry.superblock_a_offset(), superblock.geometry.superblock_b_offset()] {
+        data.write_all_at(&block[..], offset)
+            .map_err(|source| io_cause("writing a superblock", offset, source))?;
+        data.sync_data().map_err(|source| io_cause("syncing a superblock", offset, source))?;
+    }
+    Ok(())
+}
+
+/// Cuts the trailer off. The caller has made the phase TRUNCATING durable.
+pub(crate) fn truncate(data: &dyn Storage, data_len: u64) -> Result<(), InterruptCause> {
+    data.set_len(data_len).map_err(|source| io_cause("truncating", data_len, source))?;
+    data.sync_all().map_err(|source| io_cause("syncing the truncation", data_len, source))
+}
+
+/// The content is what it was, so the modification time is too. Best effort: a file system may refuse.
+pub(crate) fn restore_modified(file: &File, header: &JournalHeader) {
+    let _ = set_modified(file, (header.mtime_seconds, header.mtime_nanoseconds));
+}
+
+/// After FINISHED: wipes the keys, gives the file its name, removes the journal. Every step can be repeated.
+pub(crate) fn settle_names(
+    mut job: ActiveJob,
+    direction: Direction,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    let watermark = if direction == Direction::Forward { job.context.geometry.chunk_count() } else { 0 };
+    if let Err(source) = job.journal.wipe_key_area() {
+        let cause = InterruptCause::Journal { source: Box::new(source) };
+        return Err(job.interrupted(direction, watermark, cause));
+    }
+    job_key::forget(&job.header.job_id);
+    let wanted = job.wanted_name(direction);
+    let holder = NameHolder { directory: &*job.directory, names: &job.names, identity: job.identity };
+    let named = give_name(&holder, &wanted, control)
+        .and_then(|name| remove_journal(&job.place).map(|()| name))
+        .map_err(|source| io_cause("settling names", 0, source));
+    match named {
+        Ok(name) => Ok(job.report(direction, job.names.path_of(&name), name != wanted)),
+        Err(cause) => Err(job.interrupted(direction, watermark, cause)),
+    }
+}
+
+/// A file and the name that it was opened by.
+pub(crate) struct NameHolder<'a> {
+    pub(crate) directory: &'a dyn Directory,
+    pub(crate) names: &'a Names,
+    pub(crate) identity: FileIdentity,
+}
+
+/// Renames without overwriting, and only if the old name still is this file. Returns the name that the file has then.
+pub(crate) fn give_name(holder: &NameHolder<'_>, wanted: &OsStr, control: &Control<'_>) -> io::Result<OsString> {
+    let NameHolder { directory, names, identity } = holder;
+    let given = &names.given;
+    if wanted == given || directory.identity_of(wanted)? == Some(*identity) {
+        return Ok(wanted.to_os_string());
+    }
+    if directory.identity_of(given)? != Some(*identity) {
+        control.progress.notice(&Notice::NameGone { name: names.path_of(given) });
+        return Ok(given.clone());
+    }
+    match directory.rename_noreplace(given, wanted) {
+        Ok(()) => {
+            directory.sync()?;
+            Ok(wanted.to_os_string())
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let (kept, wanted) = (names.path_of(given), names.path_of(wanted));
+            control.progress.notice(&Notice::NameKept { kept, wanted });
+            Ok(given.clone())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a journal whose job is over.
+pub(crate) fn remove_journal(place: &JournalPlace) -> io::Result<()> {
+    match place.directory.remove(&place.name) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    place.directory.sync()
+}

@@ -1,0 +1,87 @@
+//! A FINISHED journal was left over: the job is done, its keys are wiped, so no MAC can be checked. It may give the file
+//! its name and be removed, if the file itself agrees that the job is done; nothing else.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use pageseal_crypto::Suite;
+use pageseal_format::journal::{Direction, JobKind, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, PhaseRecord};
+use pageseal_format::{FileState, Limits};
+use pageseal_storage::{BufferedFile, Storage};
+
+use super::active::{JournalPlace, resilience_name};
+use super::finish::{NameHolder, give_name, remove_journal};
+use super::{job_key, public_kind};
+use crate::control::Control;
+use crate::error::{JobError, OpenError, Refusal};
+use crate::report::{JobOutcome, JobReport};
+use crate::sealed::{Located, locate};
+use crate::target::Target;
+
+/// Finishes names and removes the journal.
+pub(crate) fn finish(
+    target: &Target,
+    place: &JournalPlace,
+    log: &dyn Storage,
+    header: &JournalHeader,
+    phase: &PhaseRecord,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    let started = Instant::now();
+    let sealed = (header.job == JobKind::Encrypt) == (phase.direction == Direction::Forward);
+    if !file_agrees(target, header, sealed)? {
+        return Err(Refusal::StaleJournal { journal: place.path.clone() }.into());
+    }
+    let names = &target.names;
+    let wanted = if header.keep_name || phase.direction == Direction::Backward {
+        &names.given
+    } else if sealed {
+        &names.sealed
+    } else {
+        &names.plain
+    };
+    let failed = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
+    // Again, because the run that said FINISHED may have been stopped before it wiped them.
+    log.write_all_at(&[0; KEY_AREA_LEN], KEY_AREA_OFFSET).and_then(|()| log.sync_data()).map_err(failed)?;
+    job_key::forget(&header.job_id);
+    let holder = NameHolder { directory: &*target.directory, names, identity: target.identity };
+    let name = give_name(&holder, wanted, control).map_err(failed)?;
+    remove_journal(place).map_err(failed)?;
+    let suite = Suite::try_from(header.suite)
+        .map_err(|error| OpenError::Newer { path: target.path.clone(), what: error.to_string() })?;
+    Ok(JobReport {
+        kind: public_kind(header.job),
+        outcome: if sealed { JobOutcome::Sealed } else { JobOutcome::Plain },
+        path: Some(names.path_of(&name)),
+        name_kept: name != *wanted,
+        data_len_bytes: header.geometry.data_len(),
+        chunks: header.geometry.chunk_count(),
+        suite,
+        threads: 0,
+        io: "none",
+        resilience: resilience_name(header.resilience),
+        windows_recovered: 0,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+/// Whether the file is in the state that the job should have left: sealed by this very job, or plain and of its length.
+fn file_agrees(target: &Target, header: &JournalHeader, sealed: bool) -> Result<bool, OpenError> {
+    let unreadable = |(offset, source)| OpenError::Io { path: target.path.clone(), offset, source };
+    let file = target.file.try_clone().map_err(|source| unreadable((0, source)))?;
+    let data: Arc<dyn Storage> = Arc::new(BufferedFile::new(file));
+    let located = locate(&*data, &Limits::PRODUCTION).map_err(unreadable)?;
+    Ok(match located {
+        Located::Plain => !sealed && target.metadata.len() == header.geometry.data_len(),
+        Located::Trailer { a, b } => {
+            sealed
+                && [a, b].iter().filter_map(|copy| copy.good()).all(|found| {
+                    let block = &found.superblock;
+                    block.state == FileState::Sealed
+                        && block.job_id == header.job_id
+                        && block.file_id == header.file_id
+                })
+        }
+        Located::Damaged(_) => false,
+    })
+}

@@ -1,0 +1,38 @@
+//! In-place jobs. One engine runs all of them: encrypt, decrypt and both rollbacks are "chunks of one form become
+//! chunks of the other, window by window" (`convert`, `pipeline`); what differs is how a job begins
+//! (`encrypt`, `decrypt`, `resume`) and what the file rests as (`active`, `finish`).
+
+mod active;
+mod begin;
+mod context;
+mod convert;
+mod decrypt;
+mod encrypt;
+mod finish;
+mod finished;
+mod job_key;
+mod journal_file;
+mod pipeline;
+mod plan;
+mod recover;
+mod resume;
+mod workers;
+
+pub use decrypt::decrypt_in_place;
+pub use encrypt::encrypt_in_place;
+pub use resume::{resume, rollback};
+
+pub(crate) use active::resilience_name;
+pub(crate) use begin::{FileKeys, make_file_keys, make_slots, random_id};
+pub(crate) use encrypt::check_options as check_encrypt_options;
+pub(crate) use context::chunk_meta;
+pub(crate) use journal_file::{FileLog, journal_place};
+pub(crate) use workers::{Tile, Workers};
+
+/// The kind as the library's users see it.
+pub(crate) fn public_kind(kind: pageseal_format::journal::JobKind) -> crate::report::JobKind {
+    match kind {
+        pageseal_format::journal::JobKind::Encrypt => crate::report::JobKind::Encrypt,
+        pageseal_format::journal::JobKind::Decrypt => crate::report::JobKind::Decrypt,
+    }
+}

@@ -1,0 +1,313 @@
+//! Windows in flight: *prepare* > *commit* > *store* > *settle*, each stage on a window of its own.
+//!
+//! The thread that calls [`run`] prepares and commits; one thread stores; one waits for the disk. A window enters
+//! the store stage only as a [`CommittedWindow`], which nothing but a durable journal commit can make.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use pageseal_format::TableEntry;
+use pageseal_format::journal::{Direction, RecordKind};
+use pageseal_format::limits::{BLOCK, TABLE_ENTRY_LEN};
+use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, SettledMark, WindowPlan};
+
+use super::context::{JobContext, Side, io_cause};
+use super::convert;
+use crate::control::{Control, Notice};
+use crate::error::InterruptCause;
+
+/// Windows that may wait between two stages.
+const QUEUE_DEPTH: usize = 1;
+
+/// How a run over the windows ended without a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunEnd {
+    /// All windows are settled.
+    Completed,
+    /// Stopped at a window border because the caller asked.
+    Cancelled,
+}
+
+/// A window whose bytes have been given to the kernel but are not known to be on the medium.
+pub(crate) struct StoredWindow(CommittedWindow);
+
+/// What the stages share: how far the disk is, and the first failure.
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    mark: SettledMark,
+    failure: Option<InterruptCause>,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Latches the first failure; later ones are its consequences.
+    fn fail(&self, cause: InterruptCause) {
+        let mut state = self.lock();
+        state.failure.get_or_insert(cause);
+        self.changed.notify_all();
+    }
+
+    fn settled(&self, mark: SettledMark) {
+        self.lock().mark = mark;
+        self.changed.notify_all();
+    }
+
+    /// Waits until window `sequence` is settled. `false` after a failure.
+    fn wait_for(&self, sequence: u64) -> bool {
+        let mut state = self.lock();
+        while state.failure.is_none() && state.mark.sequence() < sequence {
+            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        state.failure.is_none()
+    }
+
+    fn failed(&self) -> bool {
+        self.lock().failure.is_some()
+    }
+}
+
+/// Converts all windows from the settled watermark to the end of the direction. Returns the last settled mark with
+/// the result, so that a failed run can still say how far it came.
+pub(crate) fn run(
+    job: &JobContext,
+    journal: &mut Journal,
+    start: SettledMark,
+    direction: Direction,
+    control: &Control<'_>,
+) -> (SettledMark, Result<RunEnd, InterruptCause>) {
+    let first_watermark = start.watermark();
+    let shared = Shared { state: Mutex::new(State { mark: start, failure: None }), changed: Condvar::new() };
+    let end = std::thread::scope(|scope| {
+        let (to_store, committed) = sync_channel(QUEUE_DEPTH);
+        let (to_settle, stored) = sync_channel(QUEUE_DEPTH);
+        let stages = &shared;
+        scope.spawn(move || store_stage(job, stages, &committed, &to_settle));
+        scope.spawn(move || settle_stage(job, stages, &stored, control));
+        commit_stage(job, journal, stages, &to_store, direction, first_watermark, control)
+    });
+    let state = shared.state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    (state.mark, state.failure.map_or(Ok(end), Err))
+}
+
+fn commit_stage(
+    job: &JobContext,
+    journal: &mut Journal,
+    shared: &Shared,
+    to_store: &SyncSender<CommittedWindow>,
+    direction: Direction,
+    first_watermark: u64,
+    control: &Control<'_>,
+) -> RunEnd {
+    let mut watermark = first_watermark;
+    while let Some((first, count)) = job.next_window(direction, watermark) {
+        if control.cancellation.is_cancelled() {
+            return RunEnd::Cancelled;
+        }
+        if shared.failed() {
+            break;
+        }
+        let committed = prepare_and_commit(job, journal, shared, direction, first, count, control);
+        match committed {
+            Ok(Some(window)) if to_store.send(window).is_ok() => {}
+            Ok(_) => break,
+            Err(cause) => {
+                shared.fail(cause);
+                break;
+            }
+        }
+        watermark = if direction == Direction::Forward { first + count } else { first };
+    }
+    RunEnd::Completed
+}
+
+/// `None` if another stage failed meanwhile.
+fn prepare_and_commit(
+    job: &JobContext,
+    journal: &mut Journal,
+    shared: &Shared,
+    direction: Direction,
+    first: u64,
+    count: u64,
+    control: &Control<'_>,
+) -> Result<Option<CommittedWindow>, InterruptCause> {
+    job.check_undisturbed()?;
+    let slot = if job.record_kind == RecordKind::None {
+        None
+    } else {
+        Some(journal.reserve_slot().map_err(journal_cause)?)
+    };
+    let plan = prepare_window(job, journal, slot.as_ref(), direction, first, count, control)?;
+    // The record of this window carries the retirement that lets the next one take its ring slot.
+    if !shared.wait_for(journal.must_settle_before_commit()) {
+        return Ok(None);
+    }
+    let window = match slot {
+        Some(slot) => {
+            let state = shared.lock();
+            let mark = state.mark;
+            drop(state);
+            journal.commit(slot, plan, &mark)
+        }
+        None => journal.unprotected_window(plan),
+    };
+    window.map(Some).map_err(journal_cause)
+}
+
+fn prepare_window(
+    job: &JobContext,
+    journal: &Journal,
+    slot: Option<&RingSlot>,
+    direction: Direction,
+    first: u64,
+    count: u64,
+    control: &Control<'_>,
+) -> Result<WindowPlan, InterruptCause> {
+    let needs_table = !(job.sides(direction).0 == Side::Plain && direction == Direction::Forward);
+    let entries = if needs_table { read_entries(job, first, count)? } else { Vec::new() };
+    let writer = match slot {
+        Some(slot) if job.record_kind == RecordKind::FingerprintsAndPayload => Some(journal.payload_writer(slot)),
+        _ => None,
+    };
+    let (window_offset, window_len) = job.geometry.bytes_of_chunks(first, count);
+    let payload = writer.as_ref().map(|writer| (writer, window_offset));
+    let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
+    let prepared = job.workers.for_each(count.div_ceil(step), |item, tile| {
+        let (skip, part) = part_of(item, step, count);
+        let old = entries.get(skip as usize..(skip + part) as usize).unwrap_or(&[]);
+        convert::prepare(job, direction, first + skip, part, old, payload, tile)
+    })?;
+    let mut plan = WindowPlan {
+        direction,
+        first_chunk: first,
+        payload_len: if writer.is_some() { window_len } else { 0 },
+        chunks: Vec::with_capacity(count as usize),
+        fingerprints: Vec::new(),
+    };
+    for part in prepared {
+        plan.chunks.extend(part.chunks);
+        plan.fingerprints.extend(part.fingerprints);
+        for chunk in part.changed {
+            control.progress.notice(&Notice::ChunkChangedSinceOpened { chunk });
+        }
+    }
+    Ok(plan)
+}
+
+fn store_stage(
+    job: &JobContext,
+    shared: &Shared,
+    committed: &Receiver<CommittedWindow>,
+    to_settle: &SyncSender<StoredWindow>,
+) {
+    while let Ok(window) = committed.recv() {
+        if shared.failed() {
+            return;
+        }
+        match store_window(job, window) {
+            Ok(stored) if to_settle.send(stored).is_ok() => {}
+            Ok(_) => return,
+            Err(cause) => return shared.fail(cause),
+        }
+    }
+}
+
+fn settle_stage(job: &JobContext, shared: &Shared, stored: &Receiver<StoredWindow>, control: &Control<'_>) {
+    while let Ok(window) = stored.recv() {
+        if shared.failed() {
+            return;
+        }
+        let record = window.0.record();
+        let (_, bytes) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
+        match settle(job, window) {
+            Ok(mark) => {
+                control.progress.advance(bytes);
+                shared.settled(mark);
+            }
+            Err(cause) => return shared.fail(cause),
+        }
+    }
+}
+
+/// Stores a window. The committed record is consumed: no window is stored without one.
+fn store_window(job: &JobContext, window: CommittedWindow) -> Result<StoredWindow, InterruptCause> {
+    let record = window.record();
+    let (first, count) = (record.first_chunk, record.chunks.len() as u64);
+    let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
+    let entries = job.workers.for_each(count.div_ceil(step), |item, tile| {
+        let (skip, part) = part_of(item, step, count);
+        convert::store(job, record, first + skip, part, tile)
+    })?;
+    write_entries(job, record.direction, first, &entries.concat())?;
+    Ok(StoredWindow(window))
+}
+
+/// Brings a window that an earlier run left in flight to its new form, from whatever it is in, and settles it.
+pub(crate) fn recover_window(
+    job: &JobContext,
+    journal: &Journal,
+    window: CommittedWindow,
+) -> Result<SettledMark, InterruptCause> {
+    let record = window.record();
+    let (first, count) = (record.first_chunk, record.chunks.len() as u64);
+    let entries = job.workers.for_each(count, |chunk, tile| {
+        convert::rebuild(job, journal, &window, first + chunk, 1, tile)
+    })?;
+    write_entries(job, record.direction, first, &entries.concat())?;
+    settle(job, StoredWindow(window))
+}
+
+/// Waits for the medium; only then does the window count as settled.
+fn settle(job: &JobContext, window: StoredWindow) -> Result<SettledMark, InterruptCause> {
+    if job.syncs_windows() {
+        job.data.sync_data().map_err(|source| io_cause("syncing the file", 0, source))?;
+    }
+    Ok(window.0.settled())
+}
+
+/// The `part`-th run of `step` out of `count` chunks: how many to skip and how many it has.
+fn part_of(item: u64, step: u64, count: u64) -> (u64, u64) {
+    let skip = item * step;
+    (skip, step.min(count - skip))
+}
+
+/// Reads table entries and checks their form.
+pub(crate) fn read_entries(job: &JobContext, first: u64, count: u64) -> Result<Vec<TableEntry>, InterruptCause> {
+    crate::sealed::read_entries(&*job.data, &job.geometry, first, count).map_err(|error| match error {
+        crate::sealed::TableError::Io { offset, source } => io_cause("reading the chunk table", offset, source),
+        crate::sealed::TableError::Malformed { chunk } => {
+            InterruptCause::Damaged(crate::error::Damage::Table { chunk })
+        }
+    })
+}
+
+/// Writes the entries of a window, in whole blocks: a window's entries share no block with another's.
+fn write_entries(
+    job: &JobContext,
+    direction: Direction,
+    first: u64,
+    entries: &[TableEntry],
+) -> Result<(), InterruptCause> {
+    if job.sides(direction).1 == Side::Plain {
+        return Ok(());
+    }
+    let offset = job.geometry.table_entry_offset(first);
+    let table_end = job.geometry.table_offset() + job.geometry.table_len();
+    let mut bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.encode()).collect();
+    debug_assert_eq!(bytes.len() as u64, entries.len() as u64 * TABLE_ENTRY_LEN);
+    let is_last = first + entries.len() as u64 == job.geometry.chunk_count();
+    if is_last {
+        bytes.resize(bytes.len().next_multiple_of(BLOCK as usize).min((table_end - offset) as usize), 0);
+    }
+    job.data.write_all_at(&bytes, offset).map_err(|source| io_cause("writing the chunk table", offset, source))
+}
+
+fn journal_cause(source: JournalError) -> InterruptCause {
+    InterruptCause::Journal { source: Box::new(source) }
+}

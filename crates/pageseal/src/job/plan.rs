@@ -1,0 +1,181 @@
+//! Which store, which resilience, and how large windows are.
+
+use pageseal_format::Geometry;
+use pageseal_format::journal::{RecordKind, Resilience, slot_stride};
+use pageseal_storage::medium::Medium;
+
+use crate::control::Notice;
+use crate::error::Refusal;
+use crate::options::{IoChoice, ResilienceChoice};
+
+/// Windows of a job whose records carry fingerprints only. Larger ones cost fewer syncs, smaller ones start the
+/// overlap of the stages earlier and leave less to redo.
+const LARGEST_WINDOW_BYTES: u64 = 64 << 20;
+/// Windows of a job that logs whole windows: with the ring they stay far below the 256 MiB of extra disk.
+const LARGEST_LOGGED_WINDOW_BYTES: u64 = 32 << 20;
+/// A file should have about this many windows, so that all stages of the pipeline work.
+const WINDOWS_PER_FILE: u64 = 32;
+/// A window is a multiple of this many chunks (`docs/FORMAT.md` section 1).
+const WINDOW_CHUNK_MULTIPLE: u64 = 64;
+/// Ring slots: one more than the windows that can be in flight.
+const RING_SLOTS: u64 = 4;
+/// Ring slots when a slot holds 64 MiB of payload.
+const RING_SLOTS_OF_LARGE_PAYLOAD: u64 = 3;
+
+/// How bytes are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Io {
+    Buffered,
+    Mmap,
+}
+
+impl Io {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Io::Buffered => "buffered",
+            Io::Mmap => "mmap",
+        }
+    }
+}
+
+/// A sound pair of store and resilience.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) io: Io,
+    pub(crate) resilience: Resilience,
+    pub(crate) record_kind: RecordKind,
+}
+
+/// Refuses what contradicts itself, before any file is looked at.
+pub(crate) fn check_choices(
+    io: IoChoice,
+    resilience: ResilienceChoice,
+    accept_data_loss: bool,
+) -> Result<(), Refusal> {
+    if io == IoChoice::Mmap && resilience == ResilienceChoice::Checksum {
+        return Err(Refusal::UnsoundPair);
+    }
+    if resilience == ResilienceChoice::None && !accept_data_loss {
+        return Err(Refusal::DataLossNotAccepted);
+    }
+    Ok(())
+}
+
+/// Chooses what was left open, by the file system.
+pub(crate) fn plan(
+    io: IoChoice,
+    resilience: ResilienceChoice,
+    medium: &Medium,
+) -> Result<(Plan, Option<Notice>), Refusal> {
+    let io = if io == IoChoice::Mmap { Io::Mmap } else { Io::Buffered };
+    let file_system = || medium.kind.to_string();
+    let sound = medium.checksum_is_sound();
+    let (resilience, notice) = match resilience {
+        ResilienceChoice::Checksum if !sound => {
+            return Err(Refusal::ChecksumUnsound { file_system: file_system() });
+        }
+        ResilienceChoice::Checksum => (Resilience::Checksum, None),
+        ResilienceChoice::Auto if io == Io::Mmap => (Resilience::Journal, None),
+        ResilienceChoice::Auto if sound => (Resilience::Checksum, None),
+        ResilienceChoice::Auto => {
+            (Resilience::Journal, Some(Notice::JournalResilienceChosen { file_system: file_system() }))
+        }
+        ResilienceChoice::Journal => (Resilience::Journal, None),
+        ResilienceChoice::Process => (Resilience::Process, None),
+        ResilienceChoice::None => (Resilience::None, None),
+    };
+    Ok((Plan { io, resilience, record_kind: record_kind(io, resilience) }, notice))
+}
+
+/// What a window's record must hold so that the store can be interrupted anywhere. A kill can stop a store into a
+/// mapping in the middle of a sector, which fingerprints cannot undo; a `pwrite` ends at a page.
+fn record_kind(io: Io, resilience: Resilience) -> RecordKind {
+    match (resilience, io) {
+        (Resilience::None, _) => RecordKind::None,
+        (Resilience::Journal, _) | (Resilience::Process, Io::Mmap) => RecordKind::FingerprintsAndPayload,
+        (Resilience::Checksum | Resilience::Process, _) => RecordKind::Fingerprints,
+    }
+}
+
+/// Whether a resumed job may use this store with the records that its journal has.
+pub(crate) fn io_for_records(choice: IoChoice, records: RecordKind) -> Result<Io, Refusal> {
+    match (choice, records) {
+        (IoChoice::Mmap, RecordKind::Fingerprints) => Err(Refusal::UnsoundPair),
+        (IoChoice::Mmap, _) => Ok(Io::Mmap),
+        _ => Ok(Io::Buffered),
+    }
+}
+
+/// Sizes of the windows and of the ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WindowPlanSizes {
+    pub(crate) window_len: u64,
+    pub(crate) ring_slots: u8,
+    pub(crate) slot_stride: u64,
+}
+
+/// Windows that suit the file's size.
+pub(crate) fn window_sizes(geometry: &Geometry, records: RecordKind) -> WindowPlanSizes {
+    let step = WINDOW_CHUNK_MULTIPLE * geometry.chunk_len_bytes();
+    let logged = records == RecordKind::FingerprintsAndPayload;
+    let largest = if logged { LARGEST_LOGGED_WINDOW_BYTES } else { LARGEST_WINDOW_BYTES };
+    let wanted = (geometry.data_len() / WINDOWS_PER_FILE).min(largest);
+    let window_len = (wanted / step).max(1) * step;
+    let windows = geometry.data_len().div_ceil(window_len);
+    let most = if logged && window_len > LARGEST_LOGGED_WINDOW_BYTES { RING_SLOTS_OF_LARGE_PAYLOAD } else { RING_SLOTS };
+    if records == RecordKind::None {
+        return WindowPlanSizes { window_len, ring_slots: 0, slot_stride: 0 };
+    }
+    WindowPlanSizes {
+        window_len,
+        ring_slots: windows.clamp(2, most) as u8,
+        slot_stride: slot_stride(geometry, window_len, records),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pageseal_format::Limits;
+
+    #[test]
+    fn extra_disk_stays_within_its_bounds() {
+        for chunk_log2 in 16..=20 {
+            for data_len in [0, 1, 1 << 20, 300 << 20, 5 << 30, 5 << 40_u64] {
+                let geometry = Geometry::new(data_len, chunk_log2, &Limits::PRODUCTION).unwrap();
+                let allowed = geometry.data_len() * 11 / 10_000;
+                let trailer = geometry.sealed_len() - data_len;
+                assert!(trailer <= allowed + 65536, "trailer of {data_len}");
+                for (records, bound) in
+                    [(RecordKind::Fingerprints, 64 << 20), (RecordKind::FingerprintsAndPayload, 256 << 20)]
+                {
+                    let sizes = window_sizes(&geometry, records);
+                    let journal = 45056 + u64::from(sizes.ring_slots) * sizes.slot_stride;
+                    assert!(trailer + journal <= allowed + bound, "{records:?} of {data_len}: {journal}");
+                    assert_eq!(sizes.window_len % (64 << chunk_log2), 0);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unsound_choices_are_refused() {
+        assert!(matches!(
+            check_choices(IoChoice::Mmap, ResilienceChoice::Checksum, false),
+            Err(Refusal::UnsoundPair)
+        ));
+        assert!(matches!(
+            check_choices(IoChoice::Auto, ResilienceChoice::None, false),
+            Err(Refusal::DataLossNotAccepted)
+        ));
+        assert!(check_choices(IoChoice::Auto, ResilienceChoice::None, true).is_ok());
+        assert!(io_for_records(IoChoice::Mmap, RecordKind::Fingerprints).is_err());
+    }
+
+    #[test]
+    fn a_mapping_is_never_protected_by_fingerprints_alone() {
+        for resilience in [Resilience::Journal, Resilience::Process] {
+            assert_eq!(record_kind(Io::Mmap, resilience), RecordKind::FingerprintsAndPayload);
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! Going on with an interrupted job, or undoing it.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use pageseal_crypto::{DerivedKeys, FileKey, Suite};
+use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind};
+use pageseal_format::limits::{BLOCK, BLOCK_LEN, SUPERBLOCK_LEN};
+use pageseal_format::{FileState, Limits, SlotArea, Superblock, labels};
+use pageseal_journal::{Journal, JournalError, Replay, SettledMark, UnverifiedJournal};
+use pageseal_storage::directory::Access;
+use pageseal_storage::{BufferedFile, Storage};
+
+use super::active::{ActiveJob, JournalPlace};
+use super::begin::{context, storage};
+use super::journal_file::{FileLog, JournalAuthenticator, journal_place};
+use super::plan::io_for_records;
+use super::workers::Workers;
+use super::{decrypt, encrypt, finish, finished, job_key, recover};
+use crate::control::Control;
+use crate::error::{Damage, InterruptCause, JobError, OpenError, Refusal};
+use crate::keys::{Identities, unwrap_slots};
+use crate::names::Names;
+use crate::options::ResumeOptions;
+use crate::report::JobReport;
+use crate::sealed::{FoundSuperblock, Located, SuperblockCopy, authenticate, check_macs, hash_of, locate};
+use crate::target::{Target, open_for_change};
+
+/// What the caller wants of an interrupted job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Forward,
+    Backward,
+}
+
+/// Goes on with the interrupted job on `path` (plain or sealed name) to its end.
+///
+/// An encrypt needs no identity while its job key is there; a decrypt needs one, and `options.decrypt`.
+///
+/// # Errors
+/// As for [`crate::encrypt_in_place`]; [`Refusal::BeingRolledBack`] if the job is being undone.
+pub fn resume(
+    path: &Path,
+    identities: &Identities,
+    options: &ResumeOptions,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    go_on(path, identities, options, Wish::Forward, control)
+}
+
+/// Undoes the interrupted job on `path` (plain or sealed name): bit for bit, as long as nobody changed the part
+/// that was already converted.
+///
+/// # Errors
+/// As for [`crate::encrypt_in_place`]; [`Refusal::OnlyFinish`] if the trailer of a decrypted file is gone already.
+pub fn rollback(
+    path: &Path,
+    identities: &Identities,
+    options: &ResumeOptions,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    go_on(path, identities, options, Wish::Backward, control)
+}
+
+fn go_on(
+    path: &Path,
+    identities: &Identities,
+    options: &ResumeOptions,
+    wish: Wish,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    let started = Instant::now();
+    let names = existing_name(Names::of(path)?);
+    let target = open_for_change(names, true)?;
+    let place = journal_place(&target.names, options.journal.as_deref())?;
+    let (journal, log) = open_journal(&target, &place)?;
+    let header = journal.header().clone();
+    let phase = journal.phase_unverified().clone();
+    if phase.phase == Phase::Finished {
+        return finished::finish(&target, &place, &*log, &header, &phase, control);
+    }
+    let unlocked = unlock(&target, &place, journal, identities)?;
+    let phase = unlocked.replay.phase.clone();
+    check_wish(&target, &header, &phase, options, wish)?;
+    let io = io_for_records(options.io, header.record_kind)?;
+    let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes())?;
+    let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
+    let data = storage(io, &target.file, header.geometry.data_len()).map_err(unreadable)?;
+    check_belongs(&target, &place, &*data, &header, &phase, &unlocked)?;
+    let Target { names, path, directory, file, identity, watch, lock, .. } = target;
+    let mut context = context(path, data, &header, unlocked.keys, workers, watch);
+    context.running_len = context.data.len().map_err(|source| OpenError::Io {
+        path: context.path.clone(),
+        offset: 0,
+        source,
+    })?;
+    let job = ActiveJob {
+        context,
+        journal: unlocked.journal,
+        header,
+        place,
+        names,
+        directory,
+        identity,
+        file,
+        resting: unlocked.resting,
+        suite: unlocked.suite,
+        io: io.name(),
+        windows_recovered: 0,
+        started,
+        _lock: lock,
+    };
+    continue_job(job, unlocked.replay, &unlocked.slots, wish, control)
+}
+
+/// The given name if it exists, else the file's other name.
+fn existing_name(names: Names) -> Names {
+    let other: OsString = if names.given_is_sealed() { names.plain.clone() } else { names.sealed.clone() };
+    let exists = |name: &OsString| names.path_of(name).symlink_metadata().is_ok();
+    if !exists(&names.given) && exists(&other) { Names { given: other, ..names } } else { names }
+}
+
+fn open_journal(
+    target: &Target,
+    place: &JournalPlace,
+) -> Result<(UnverifiedJournal, Arc<dyn Storage>), JobError> {
+    let file = match place.directory.open_file(&place.name, Access::ReadWrite) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(without_journal(target, place)),
+        Err(source) => return Err(OpenError::Io { path: place.path.clone(), offset: 0, source }.into()),
+    };
+    let unreadable = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        let what = "something else";
+        return Err(Refusal::NotRegular { path: place.path.clone(), what }.into());
+    }
+    let log: Arc<dyn Storage> = Arc::new(BufferedFile::new(file));
+    match Journal::open(Arc::new(FileLog(Arc::clone(&log))), &Limits::PRODUCTION) {
+        Ok(journal) => Ok((journal, log)),
+        Err(JournalError::Io(source)) => Err(unreadable(source).into()),
+        Err(error) => Err(journal_damage(place, &error)),
+    }
+}
+
+/// No journal: either there is nothing to go on with, or the file cannot be recovered without it.
+fn without_journal(target: &Target, place: &JournalPlace) -> JobError {
+    let path = target.path.clone();
+    let data = match target.file.try_clone() {
+        Ok(file) => BufferedFile::new(file),
+        Err(source) => return OpenError::Io { path, offset: 0, source }.into(),
+    };
+    let in_job = |copy: &SuperblockCopy| {
+        copy.good().is_some_and(|found| found.superblock.state != FileState::Sealed)
+    };
+    match locate(&data, &Limits::PRODUCTION) {
+        Ok(Located::Trailer { a, b }) if in_job(&a) || in_job(&b) => {
+            let damage = Damage::JournalMissing { journal: place.path.clone() };
+            OpenError::Damaged { path, damage }.into()
+        }
+        Ok(_) => Refusal::NothingToResume { path }.into(),
+        Err((offset, source)) => OpenError::Io { path, offset, source }.into(),
+    }
+}
+
+fn journal_damage(place: &JournalPlace, error: &JournalError) -> JobError {
+    let damage = Damage::Journal { what: error.to_string() };
+    OpenError::Damaged { path: place.path.clone(), damage }.into()
+}
+
+/// A journal whose MACs are right, and the keys that showed it.
+struct Unlocked {
+    journal: Journal,
+    replay: Replay,
+    keys: Arc<DerivedKeys>,
+    suite: Suite,
+    resting: Superblock,
+    slots: Vec<u8>,
+}
+
+fn unlock(
+    target: &Target,
+    place: &JournalPlace,
+    journal: UnverifiedJournal,
+    identities: &Identities,
+) -> Result<Unlocked, JobError> {
+    let header = journal.header().clone();
+    let bad = |what: &str| {
+        let damage = Damage::Journal { what: what.to_owned() };
+        JobError::from(OpenError::Damaged { path: place.path.clone(), damage })
+    };
+    let block: Box<[u8; SUPERBLOCK_LEN]> = Box::new(*journal.superblock_block());
+    let copy = FoundSuperblock::parse(block, &Limits::PRODUCTION).map_err(|error| bad(&error.to_string()))?;
+    let slots = journal.slot_area().to_vec();
+    let area = SlotArea::parse(&slots).map_err(|error| bad(&error.to_string()))?;
+    let superblock = &copy.superblock;
+    let same = superblock.file_id == header.file_id
+        && superblock.geometry == header.geometry
+        && superblock.suite == header.suite
+        && area.file_id == header.file_id;
+    if !same {
+        return Err(bad("its parts belong to different files"));
+    }
+    let suite = Suite::try_from(header.suite).map_err(|error| bad(&error.to_string()))?;
+    let key: FileKey = match job_key::recover(journal.key_area(), &header.job_id, &header.file_id) {
+        Some(key) => key,
+        None => unwrap_slots(&area, &hash_of(superblock, suite), identities)?,
+    };
+    let keys = Arc::new(authenticate(&target.path, superblock, suite, &key)?);
+    check_macs(&place.path, &copy, &slots, &keys.metadata)?;
+    let (journal, replay) = journal
+        .verify(Arc::new(JournalAuthenticator(Arc::clone(&keys))))
+        .map_err(|error| journal_damage(place, &error))?;
+    let resting = match header.job {
+        JobKind::Encrypt => copy.superblock,
+        JobKind::Decrypt => {
+            Superblock { job_sequence: header.job_sequence, job_id: header.job_id, ..copy.superblock }
+        }
+    };
+    Ok(Unlocked { journal, replay, keys, suite, resting, slots })
+}
+
+/// Refuses what the caller did not clearly ask for, and what cannot be had any more.
+fn check_wish(
+    target: &Target,
+    header: &JournalHeader,
+    phase: &PhaseRecord,
+    options: &ResumeOptions,
+    wish: Wish,
+) -> Result<(), JobError> {
+    let path = || target.path.clone();
+    if header.record_kind == RecordKind::None && !phase.clean {
+        return Err(OpenError::Damaged { path: path(), damage: Damage::Unprotected }.into());
+    }
+    match (wish, phase.direction) {
+        (Wish::Forward, Direction::Backward) => return Err(Refusal::BeingRolledBack { path: path() }.into()),
+        (Wish::Backward, Direction::Forward) if phase.phase == Phase::Truncating => {
+            return Err(Refusal::OnlyFinish { path: path() }.into());
+        }
+        _ => {}
+    }
+    if wish == Wish::Forward && header.job == JobKind::Decrypt && !options.decrypt {
+        return Err(Refusal::DecryptWordMissing { path: path() }.into());
+    }
+    Ok(())
+}
+
+/// Whether the file is the one that the journal speaks of, in a state that its phase allows. Reads only.
+fn check_belongs(
+    target: &Target,
+    place: &JournalPlace,
+    data: &dyn Storage,
+    header: &JournalHeader,
+    phase: &PhaseRecord,
+    unlocked: &Unlocked,
+) -> Result<(), JobError> {
+    let geometry = &header.geometry;
+    let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
+    let len = data.len().map_err(unreadable)?;
+    let (plain_len, sealed_len) = (geometry.data_len(), geometry.sealed_len());
+    let growing = header.job == JobKind::Encrypt && matches!(phase.phase, Phase::Created | Phase::Grown);
+    let fits = match phase.phase {
+        Phase::Truncating if growing_was_undone(header, phase) => (plain_len..=sealed_len).contains(&len),
+        Phase::Truncating => len == plain_len || len == sealed_len,
+        _ if growing => (plain_len..=sealed_len).contains(&len),
+        _ => len == sealed_len,
+    };
+    if !fits {
+        let damage = Damage::Length { found_bytes: len, expected_bytes: sealed_len };
+        return Err(OpenError::Damaged { path: target.path.clone(), damage }.into());
+    }
+    if growing || (phase.phase == Phase::Truncating && growing_was_undone(header, phase)) {
+        return check_trailer_is_ours(target, place, data, len, unlocked);
+    }
+    if len == plain_len {
+        return Ok(());
+    }
+    check_superblocks(target, place, data, header, phase, unlocked)
+}
+
+/// A rollback that began before the encrypt had written its trailer: no chunk was ever converted.
+fn growing_was_undone(header: &JournalHeader, phase: &PhaseRecord) -> bool {
+    header.job == JobKind::Encrypt && phase.direction == Direction::Backward && phase.window_sequence == 0
+}
+
+/// Before RUNNING the bytes behind the data must be zeros or what this very job writes there; else the file is another one.
+fn check_trailer_is_ours(
+    target: &Target,
+    place: &JournalPlace,
+    data: &dyn Storage,
+    len: u64,
+    unlocked: &Unlocked,
+) -> Result<(), JobError> {
+    let geometry = &unlocked.resting.geometry;
+    let foreign = || JobError::from(Refusal::ForeignJournal { journal: place.path.clone() });
+    let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: geometry.data_len(), source };
+    let running = Superblock { state: FileState::Encrypting, ..unlocked.resting.clone() };
+    let superblock = running.encode(|body| unlocked.keys.metadata.mac(labels::SUPERBLOCK, body));
+    let expected = |offset: u64| -> Option<&[u8]> {
+        if offset == geometry.superblock_a_offset() || offset == geometry.superblock_b_offset() {
+            return Some(&superblock[..]);
+        }
+        (0..2).find_map(|copy| {
+            let at = offset.checked_sub(geometry.slot_area_offset(copy))? as usize;
+            unlocked.slots.get(at..at + BLOCK_LEN)
+        })
+    };
+    let mut offset = geometry.data_len();
+    let mut block = [0; BLOCK_LEN];
+    while offset < len {
+        let end = (offset / BLOCK * BLOCK + BLOCK).min(len);
+        let bytes = &mut block[..(end - offset) as usize];
+        data.read_exact_at(bytes, offset).map_err(unreadable)?;
+        let zero = bytes.iter().all(|byte| *byte == 0);
+        if !zero && expected(offset).is_none_or(|expected| expected != bytes) {
+            return Err(foreign());
+        }
+        offset = end;
+    }
+    Ok(())
+}
+
+/// From RUNNING on at least one superblock copy must name this job, and none may say that the job is over.
+fn check_superblocks(
+    target: &Target,
+    place: &JournalPlace,
+    data: &dyn Storage,
+    header: &JournalHeader,
+    phase: &PhaseRecord,
+    unlocked: &Unlocked,
+) -> Result<(), JobError> {
+    let geometry = &header.geometry;
+    let running = match header.job {
+        JobKind::Encrypt => FileState::Encrypting,
+        JobKind::Decrypt => FileState::Decrypting,
+    };
+    let resting_may_be_written = phase.phase == Phase::DataDone
+        && (header.job == JobKind::Encrypt) == (phase.direction == Direction::Forward);
+    let mut ours = 0;
+    for offset in [geometry.superblock_a_offset(), geometry.superblock_b_offset()] {
+        let mut block = Box::new([0; SUPERBLOCK_LEN]);
+        data.read_exact_at(&mut block[..], offset).map_err(|source| OpenError::Io {
+            path: target.path.clone(),
+            offset,
+            source,
+        })?;
+        let Ok(found) = FoundSuperblock::parse(block, &Limits::PRODUCTION) else { continue };
+        let block = &found.superblock;
+        if block.file_id != header.file_id || block.geometry != header.geometry {
+            return Err(Refusal::ForeignJournal { journal: place.path.clone() }.into());
+        }
+        let ours_running = block.state == running && block.job_id == header.job_id;
+        let ours_resting = block.state == FileState::Sealed && block.job_id == header.job_id;
+        let before = header.job == JobKind::Decrypt
+            && phase.phase == Phase::Created
+            && block.state == FileState::Sealed
+            && block.job_sequence + 1 == header.job_sequence;
+        if !(ours_running || before || (ours_resting && resting_may_be_written)) {
+            return Err(Refusal::StaleJournal { journal: place.path.clone() }.into());
+        }
+        check_macs(&target.path, &found, &unlocked.slots, &unlocked.keys.metadata)?;
+        ours += 1;
+    }
+    if ours == 0 {
+        return Err(Refusal::ForeignJournal { journal: place.path.clone() }.into());
+    }
+    Ok(())
+}
+
+/// From whatever phase the journal names to the end that the caller wishes.
+fn continue_job(
+    mut job: ActiveJob,
+    replay: Replay,
+    slots: &[u8],
+    wish: Wish,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    let phase = replay.phase.clone();
+    let (direction, watermark) = (phase.direction, replay.watermark);
+    let result = go_through_phases(&mut job, replay, slots, wish, control);
+    match result {
+        Ok(Next::Run(direction, mark)) => job.run(direction, mark, control),
+        Ok(Next::Names(direction)) => finish::settle_names(job, direction, control),
+        Err(InterruptCause::Damaged(damage)) => Err(job.damaged(damage)),
+        Err(cause) => Err(job.interrupted(direction, watermark, cause)),
+    }
+}
+
+/// What is left to do once the phases are dealt with.
+enum Next {
+    /// Convert the windows that are left, then finish.
+    Run(Direction, SettledMark),
+    /// Everything is at rest but the names.
+    Names(Direction),
+}
+
+fn go_through_phases(
+    job: &mut ActiveJob,
+    replay: Replay,
+    slots: &[u8],
+    wish: Wish,
+    control: &Control<'_>,
+) -> Result<Next, InterruptCause> {
+    let Replay { phase, watermark, in_flight, .. } = replay;
+    let start = job.journal.settled_at_start();
+    let forward = phase.direction == Direction::Forward;
+    match (phase.phase, wish) {
+        (Phase::Created | Phase::Grown, Wish::Backward) if job.context.kind == JobKind::Encrypt => {
+            job.rest(Direction::Backward, &start)?;
+            return Ok(Next::Names(Direction::Backward));
+        }
+        (Phase::Created | Phase::Grown, _) => {
+            match job.context.kind {
+                JobKind::Encrypt => encrypt::grow(job, slots)?,
+                JobKind::Decrypt => decrypt::mark_running(job)?,
+            }
+            job.context.running_len = job.context.geometry.sealed_len();
+            return Ok(match wish {
+                Wish::Forward => Next::Run(Direction::Forward, start),
+                Wish::Backward => reverse(job, start)?,
+            });
+        }
+        _ => {}
+    }
+    let table_is_there = job.context.running_len == job.context.geometry.sealed_len();
+    if recover::restarted_unsafely(job) && table_is_there {
+        recover::prove_claims(job, phase.direction, watermark, &in_flight, control)?;
+    }
+    let mark = recover::settle_in_flight(job, in_flight, start, control)?;
+    match (phase.phase, wish) {
+        (Phase::DataDone | Phase::Truncating, _) if !(forward && wish == Wish::Backward) => {
+            let ends_plain = job.context.sides(phase.direction).1 == super::context::Side::Plain;
+            if ends_plain && table_is_there && !growing_was_undone(&job.header, &phase) {
+                recover::refuse_sealed(job, job.context.geometry.chunk_count(), control)?;
+            }
+            job.rest(phase.direction, &mark)?;
+            Ok(Next::Names(phase.direction))
+        }
+        (_, Wish::Backward) if forward => reverse(job, mark),
+        _ => {
+            job.set_phase(Phase::Running, phase.direction, true, &mark)?;
+            if job.context.kind == JobKind::Decrypt && forward {
+                // The table will be thrown away on the strength of what the earlier run says that it opened.
+                recover::refuse_sealed(job, mark.watermark(), control)?;
+            }
+            Ok(Next::Run(phase.direction, mark))
+        }
+    }
+}
+
+/// Makes the reversal durable. From DATA_DONE the superblocks may already say *sealed*; they must not while
+/// the job runs back.
+fn reverse(job: &mut ActiveJob, mark: SettledMark) -> Result<Next, InterruptCause> {
+    let state = match job.context.kind {
+        JobKind::Encrypt => FileState::Encrypting,
+        JobKind::Decrypt => FileState::Decrypting,
+    };
+    let running = Superblock { state, ..job.resting.clone() };
+    finish::write_superblocks(&*job.context.data, &running, &job.context.keys)?;
+    job.set_phase(Phase::Running, Direction::Backward, true, &mark)?;
+    Ok(Next::Run(Direction::Backward, mark))
+}

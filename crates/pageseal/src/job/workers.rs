@@ -1,0 +1,160 @@
+//! The pool of threads and their private tiles.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use pageseal_format::limits::BLOCK;
+use zeroize::Zeroize;
+
+use crate::error::{InterruptCause, Refusal};
+
+/// A tile is about the size of a core's share of L2: bytes stay there between fingerprint, cipher and store.
+const TILE_LEN_BYTES: usize = 512 * 1024;
+/// Above this the tiles alone would come near the bound on private memory.
+const MAX_THREADS: usize = 64;
+
+/// A worker's private page-aligned buffer. It holds plaintext, so it is wiped when it goes.
+pub(crate) struct Tile {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Tile {
+    fn new(len: usize) -> Self {
+        let block = BLOCK as usize;
+        let bytes = vec![0; len + block];
+        let start = bytes.as_ptr().align_offset(block).min(block);
+        Tile { bytes, start, len }
+    }
+
+    /// The first `len` bytes.
+    pub(crate) fn slice(&mut self, len: usize) -> &mut [u8] {
+        assert!(len <= self.len, "a tile of {} bytes cannot hold {len}", self.len);
+        &mut self.bytes[self.start..self.start + len]
+    }
+
+    /// Two separate slices of `len` bytes each.
+    pub(crate) fn pair(&mut self, len: usize) -> (&mut [u8], &mut [u8]) {
+        assert!(2 * len <= self.len, "a tile of {} bytes cannot hold two times {len}", self.len);
+        self.bytes[self.start..self.start + 2 * len].split_at_mut(len)
+    }
+}
+
+impl Drop for Tile {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+/// A pool of its own, so that a library user's global pool is neither used nor blocked.
+pub(crate) struct Workers {
+    pool: rayon::ThreadPool,
+    tiles: Mutex<Vec<Tile>>,
+    tile_len: usize,
+}
+
+impl Workers {
+    /// Starts `threads` threads (all cores if `None`) with tiles of at least two chunks.
+    pub(crate) fn start(threads: Option<usize>, chunk_len_bytes: u64) -> Result<Self, Refusal> {
+        let wanted = match threads {
+            Some(0) => return Err(Refusal::BadValue { what: "--threads", must_be: "at least 1", value: 0 }),
+            Some(given) => given,
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        let count = wanted.min(MAX_THREADS);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(count)
+            .thread_name(|index| format!("pageseal-{index}"))
+            .build()
+            .map_err(|_| Refusal::Threads { threads: count })?;
+        let tile_len = TILE_LEN_BYTES.max(2 * chunk_len_bytes as usize);
+        Ok(Workers { pool, tiles: Mutex::new(Vec::new()), tile_len })
+    }
+
+    /// Threads of the pool.
+    pub(crate) fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Whole chunks of `chunk_len_bytes` that one tile is asked to convert at a time.
+    pub(crate) fn chunks_per_tile(&self, chunk_len_bytes: u64) -> u64 {
+        (TILE_LEN_BYTES as u64 / chunk_len_bytes).max(1)
+    }
+
+    /// Runs `work` for the items `0..count`, handed out in file order (a region per thread would make a disk
+    /// with a head seek all the time), and waits for all. The results come back in order. After the first
+    /// failure no further item is started; of several failures the one of the lowest item is returned.
+    pub(crate) fn for_each<T, F>(&self, count: u64, work: F) -> Result<Vec<T>, InterruptCause>
+    where
+        T: Send,
+        F: Fn(u64, &mut Tile) -> Result<T, InterruptCause> + Sync,
+    {
+        let next = AtomicU64::new(0);
+        let stop = AtomicBool::new(false);
+        let run = |_: rayon::BroadcastContext<'_>| {
+            let mut done = Vec::new();
+            let mut tile = self.take_tile();
+            while !stop.load(Ordering::Relaxed) {
+                let item = next.fetch_add(1, Ordering::Relaxed);
+                if item >= count {
+                    break;
+                }
+                let result = catch_unwind(AssertUnwindSafe(|| work(item, &mut tile)))
+                    .unwrap_or_else(|panic| Err(InterruptCause::Worker(panic_text(&*panic))));
+                if result.is_err() {
+                    stop.store(true, Ordering::Relaxed);
+                }
+                done.push((item, result));
+            }
+            self.give_back(tile);
+            done
+        };
+        let mut results: Vec<_> = self.pool.broadcast(run).into_iter().flatten().collect();
+        results.sort_by_key(|(item, _)| *item);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    fn take_tile(&self) -> Tile {
+        let kept = self.tiles.lock().ok().and_then(|mut tiles| tiles.pop());
+        kept.unwrap_or_else(|| Tile::new(self.tile_len))
+    }
+
+    fn give_back(&self, tile: Tile) {
+        if let Ok(mut tiles) = self.tiles.lock() {
+            tiles.push(tile);
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_back_in_order() {
+        let workers = Workers::start(Some(3), 65536).unwrap();
+        let squares = workers.for_each(1000, |item, _| Ok(item * item)).unwrap();
+        assert_eq!(squares, (0..1000).map(|item| item * item).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn a_panic_is_an_error_and_the_pool_lives_on() {
+        let workers = Workers::start(Some(2), 65536).unwrap();
+        let result = workers.for_each(10, |item, _| if item == 3 { panic!("item three") } else { Ok(()) });
+        assert!(matches!(result, Err(InterruptCause::Worker(text)) if text == "item three"));
+        assert_eq!(workers.for_each(4, |item, _| Ok(item)).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn tiles_are_page_aligned() {
+        let mut tile = Tile::new(65536);
+        assert_eq!(tile.slice(65536).as_ptr().align_offset(4096), 0);
+    }
+}

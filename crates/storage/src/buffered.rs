@@ -1,0 +1,70 @@
+//! A file through the page cache, by `pread` and `pwrite`.
+
+use std::{fs::File, io, os::unix::fs::FileExt};
+
+use crate::{Storage, space, storage::range_end};
+
+/// A file read and written by copies: `pread` and `pwrite`, no mapping.
+#[derive(Debug)]
+pub struct BufferedFile {
+    file: File,
+}
+
+impl BufferedFile {
+    /// Takes a file that is open for what will be asked of it. `O_APPEND` must not be set: Linux
+    /// then ignores the offset of a `pwrite`.
+    #[must_use]
+    pub fn new(file: File) -> Self {
+        Self { file }
+    }
+
+    /// The file, for locks and attributes.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives the file back.
+    #[must_use]
+    pub fn into_file(self) -> File {
+        self.file
+    }
+}
+
+impl Storage for BufferedFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        range_end(len, 0)?;
+        self.file.set_len(len)
+    }
+
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        space::reserve(&self.file, offset, len)
+    }
+
+    // The standard library's loops go on after EINTR and after short transfers.
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        range_end(offset, buf.len() as u64)?;
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        range_end(offset, buf.len() as u64)?;
+        self.file.write_all_at(buf, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
+        space::punch_hole(&self.file, offset, len)
+    }
+}

@@ -1,0 +1,87 @@
+//! Asking a file system whether a file shares its blocks with another one.
+
+use std::{fs::File, io, mem::size_of, os::fd::AsRawFd};
+
+/// `_IOWR('f', 11, struct fiemap)`, linux/fs.h.
+const FS_IOC_FIEMAP: u32 = 0xC020_660B;
+const FIEMAP_EXTENT_LAST: u32 = 0x1;
+const FIEMAP_EXTENT_SHARED: u32 = 0x2000;
+
+const BATCH: usize = 256;
+/// Behind so many extents the answer is "unknown": a badly fragmented file of many TiB must not keep
+/// the caller waiting for what is a warning only.
+const MAX_BATCHES: usize = 4096;
+
+/// `struct fiemap_extent`, linux/fiemap.h.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    logical: u64,
+    physical: u64,
+    length: u64,
+    reserved64: [u64; 2],
+    flags: u32,
+    reserved: [u32; 3],
+}
+
+/// `struct fiemap` with room for the extents behind it.
+#[repr(C)]
+struct Request {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped_extents: u32,
+    extent_count: u32,
+    reserved: u32,
+    extents: [Extent; BATCH],
+}
+
+const _: () = assert!(size_of::<Extent>() == 56);
+const _: () = assert!(size_of::<Request>() == 32 + 56 * BATCH);
+
+/// Whether any extent of the file is shared (reflink, snapshot, deduplication); `None` if the file
+/// system does not say or the file has too many extents to look through.
+pub(crate) fn any_shared(file: &File) -> Option<bool> {
+    let mut start = 0;
+    for _ in 0..MAX_BATCHES {
+        let request = extents_from(file, start).ok()?;
+        let extents = request.extents.get(..request.mapped_extents as usize)?;
+        if extents
+            .iter()
+            .any(|extent| extent.flags & FIEMAP_EXTENT_SHARED != 0)
+        {
+            return Some(true);
+        }
+        let Some(last) = extents.last() else {
+            return Some(false);
+        };
+        if last.flags & FIEMAP_EXTENT_LAST != 0 {
+            return Some(false);
+        }
+        let next = last.logical.checked_add(last.length)?;
+        // An answer that does not move on would be asked for ever.
+        start = (next > start).then_some(next)?;
+    }
+    None
+}
+
+fn extents_from(file: &File, start: u64) -> io::Result<Box<Request>> {
+    let mut request = Box::new(Request {
+        start,
+        length: u64::MAX - start,
+        flags: 0,
+        mapped_extents: 0,
+        extent_count: BATCH as u32,
+        reserved: 0,
+        extents: [Extent::default(); BATCH],
+    });
+    // SAFETY: the descriptor is open, being borrowed from `file`. The request has the layout of the
+    // kernel's struct fiemap (sizes asserted above), is initialised and exclusively borrowed, and has
+    // room for `extent_count` extents, beyond which the kernel does not write. Any bit pattern is
+    // valid in its integer fields.
+    let result = unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP as _, &raw mut *request) };
+    match result {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(request),
+    }
+}

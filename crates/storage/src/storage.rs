@@ -1,0 +1,111 @@
+//! What the engine needs of a file.
+
+use std::{fmt::Debug, io};
+
+use crate::StorageError;
+
+/// Bytes at offsets, with a length and with durability.
+///
+/// Every method takes `&self`: workers share one storage and use different ranges of it at the same
+/// time. Two calls that touch the same bytes at the same time, one of them a write, leave any mix;
+/// keeping them apart is the caller's task. Nothing but [`sync_data`](Storage::sync_data) and
+/// [`sync_all`](Storage::sync_all) makes anything durable. The first error of a write or sync should
+/// end the job: after a failed fsync Linux may show the new bytes although the disk never got them.
+pub trait Storage: Send + Sync + Debug {
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether the length is 0.
+    ///
+    /// # Errors
+    /// Those of [`len`](Storage::len).
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Sets the length in bytes: cuts the end off, or grows by zeros that need not have space on disk.
+    /// Not durable until [`sync_all`](Storage::sync_all).
+    ///
+    /// # Errors
+    /// Those of `ftruncate`; [`StorageError::CutsMapping`] where a mapping of our own would be cut.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Makes sure that `len` bytes at `offset` have space on disk, growing the file to
+    /// `offset + len` if it is shorter. No byte of content changes.
+    ///
+    /// Where the file system cannot reserve (`EOPNOTSUPP`), zeros are written behind the end of the
+    /// file instead, which promises nothing for holes before it. On copy-on-write file systems a
+    /// later store can run out of space in spite of the reservation.
+    ///
+    /// # Errors
+    /// `ENOSPC` and others of `fallocate` and `pwrite`. The length is then what it was before.
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// Fills `buf` from `offset` on, however many system calls that takes.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if the file ends first (`buf` is then partly filled); those
+    /// of `pread`, except `EINTR`.
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all of `buf` at `offset`, growing the file if need be.
+    ///
+    /// # Errors
+    /// Those of `pwrite`, except `EINTR`. Any part of `buf` may then have been written.
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Makes content and length durable (`fdatasync`), also what was stored through a mapping.
+    ///
+    /// # Errors
+    /// Those of `fdatasync`. What was not durable before may then never become so.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Makes content, length and attributes durable (`fsync`).
+    ///
+    /// # Errors
+    /// As [`sync_data`](Storage::sync_data).
+    fn sync_all(&self) -> io::Result<()>;
+
+    /// Frees the space of `len` bytes at `offset`, which then read as zeros; the length stays.
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` where the file system has no holes; others of `fallocate`.
+    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()>;
+
+    /// The mapping, if this storage has one.
+    fn as_mapped(&self) -> Option<&dyn MappedRange> {
+        None
+    }
+}
+
+/// Memory that *is* the file's content.
+pub trait MappedRange: Send + Sync {
+    /// Runs `f` over the file's own bytes `[offset, offset + len)`.
+    ///
+    /// The pages are brought in for writing first, so `f` runs without page faults and every page of
+    /// the range counts as dirty, even if `f` only reads. A range that overlaps one handed out at
+    /// this moment is refused and `f` does not run.
+    ///
+    /// What `f` stores reaches the disk at any time, in any order, and torn; no power-loss guarantee
+    /// that rests on whole-block writes holds for it. If another process cuts the file while `f`
+    /// runs, the kernel sends SIGBUS: **it kills the process unless**
+    /// [`sigbus::install_handler`](crate::sigbus::install_handler) was called, in which case `f` runs
+    /// to its end over memory that may no longer be the file's, and the call fails.
+    ///
+    /// # Errors
+    /// A [`StorageError`] inside (see there), or the `EIO`, `ENOSPC` or other errno that kept a page
+    /// from being brought in. Unless the error is of a kind that refuses the range, `f` may have run,
+    /// and whatever it computed must be thrown away.
+    fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()>;
+}
+
+/// The end of a range, if it is a file offset (at most 2^63 - 1, `off_t`).
+pub(crate) fn range_end(offset: u64, length: u64) -> io::Result<u64> {
+    offset
+        .checked_add(length)
+        .filter(|end| i64::try_from(*end).is_ok())
+        .ok_or_else(|| StorageError::OffsetTooLarge { offset, length }.into())
+}
