@@ -84,7 +84,8 @@ fn tenths(bytes: u64, factor: u64) -> u128 {
 /// `2.4 GiB/s`; nothing where the time is too short to divide by.
 pub fn format_rate(bytes: u64, seconds: f64) -> Option<String> {
     // A rate needs no more precision than an f64 has.
-    (bytes > 0 && seconds > 1e-6).then(|| format!("{}/s", format_size((bytes as f64 / seconds) as u64)))
+    (bytes > 0 && seconds > 1e-6)
+        .then(|| format!("{}/s", format_size((bytes as f64 / seconds) as u64)))
 }
 
 /// `12 ms`, `2.1 s`, `3 min 20 s`, `2 h 5 min`.
@@ -141,7 +142,10 @@ mod tests {
         }
         for text in ["1MB", "1K", "1.5GiB", "1KiBs", "1 2", "0x10"] {
             let result = parse_size(text);
-            assert!(matches!(result, Err(SizeError::UnknownUnit { .. })), "{text}");
+            assert!(
+                matches!(result, Err(SizeError::UnknownUnit { .. })),
+                "{text}"
+            );
         }
         for text in ["18446744073709551616", "16777216TiB"] {
             assert_eq!(parse_size(text), Err(SizeError::TooLarge), "{text}");
@@ -153,7 +157,11 @@ mod tests {
         assert_eq!(parse_chunk_size("64KiB"), Ok(65_536));
         assert_eq!(parse_chunk_size("1MiB"), Ok(1 << 20));
         for text in ["0", "32KiB", "65535", "96KiB", "2MiB"] {
-            assert_eq!(parse_chunk_size(text), Err(SizeError::NoChunkSize), "{text}");
+            assert_eq!(
+                parse_chunk_size(text),
+                Err(SizeError::NoChunkSize),
+                "{text}"
+            );
         }
     }
 

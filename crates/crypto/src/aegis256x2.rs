@@ -2,7 +2,7 @@
 
 use aegis::aegis256x2::Aegis256X2;
 
-use crate::aegis_recovery::RecoveryState;
+use crate::aegis_recovery::AegisRecovery;
 use crate::chunk::NONCE_BYTES;
 use crate::error::OpenError;
 use crate::secret::Secret;
@@ -38,8 +38,8 @@ impl Aegis {
             .map_err(|_| OpenError::Authentication)
     }
 
-    pub(crate) fn recovery_state(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8]) -> RecoveryState {
-        RecoveryState::new(self.0.bytes(), &widen(nonce), aad)
+    pub(crate) fn recovery(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8]) -> AegisRecovery<'_> {
+        AegisRecovery::new(&self.0, widen(nonce), aad.to_vec())
     }
 }
 

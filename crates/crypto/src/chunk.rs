@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::aegis_recovery::RecoveryState;
+use crate::aegis_recovery::AegisRecovery;
 use crate::aegis256x2::{self, Aegis};
 use crate::error::OpenError;
 use crate::secret::Secret;
@@ -53,12 +53,11 @@ enum Aead {
 }
 
 /// What the bytes of one sealing are made from, for rebuilding; it can read them without the tag.
-#[derive(Clone)]
-pub(crate) enum RecoveryStream {
-    /// The keystream of the whole chunk. Shared, because branches of a search all read it.
-    Keystream(std::rc::Rc<Zeroizing<Vec<u8>>>),
+pub(crate) enum RecoveryStream<'a> {
+    /// The keystream of the whole chunk.
+    Keystream(Zeroizing<Vec<u8>>),
     /// The keystream depends on the plaintext before it.
-    Aegis(RecoveryState),
+    Aegis(AegisRecovery<'a>),
 }
 
 impl ChunkCipher {
@@ -145,16 +144,16 @@ impl ChunkCipher {
     }
 
     /// Reads a sealing of `len` bytes without its tag. What it yields is unauthenticated.
-    pub(crate) fn recovery_stream(&self, meta: &ChunkMeta, len: usize) -> RecoveryStream {
+    pub(crate) fn recovery_stream(&self, meta: &ChunkMeta, len: usize) -> RecoveryStream<'_> {
         if let Aead::Aegis(aead) = &self.aead {
             let aad = self.associated_data(meta, len as u32);
-            return RecoveryStream::Aegis(aead.recovery_state(&meta.nonce, &aad));
+            return RecoveryStream::Aegis(aead.recovery(&meta.nonce, &aad));
         }
         // The other two XOR a keystream that depends on the nonce alone, and zeros sealed are that
         // keystream. It reuses the nonce, which is why this buffer must stay in here.
         let mut keystream = Zeroizing::new(vec![0; len]);
         let _tag = self.seal_in_place(meta, &mut keystream);
-        RecoveryStream::Keystream(keystream.into())
+        RecoveryStream::Keystream(keystream)
     }
 
     fn associated_data(&self, meta: &ChunkMeta, len: u32) -> [u8; AAD_BYTES] {

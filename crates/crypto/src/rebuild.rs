@@ -6,7 +6,7 @@
 //! AEGIS the keystream of a block depends on all plaintext before it. Nothing is accepted that its
 //! fingerprint does not confirm.
 
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::chunk::{ChunkCipher, ChunkMeta};
 use crate::fingerprint::{BLOCK_BYTES, Fingerprint, FingerprintKey, block_count};
@@ -122,27 +122,28 @@ fn rebuild_blocks(
     }
     let mut readers = Readers::new(old, new, buf.len());
     let mut rebuilt = Rebuilt::default();
+    // Readings are made in `buf`, behind the plaintext of the blocks before.
+    let mut found = Zeroizing::new([0; BLOCK_BYTES]);
     let numbered = (expected.first_block..).zip(expected.fingerprints);
-    for (i, (stored, (number, fingerprint))) in
-        buf.chunks_mut(BLOCK_BYTES).zip(numbered).enumerate()
-    {
+    for (i, (number, fingerprint)) in numbered.enumerate() {
+        let offset_bytes = i * BLOCK_BYTES;
+        let end = (offset_bytes + BLOCK_BYTES).min(buf.len());
+        let stored = &mut found[..end - offset_bytes];
+        stored.copy_from_slice(&buf[offset_bytes..end]);
         let search = BlockSearch {
             stored,
-            offset_bytes: i * BLOCK_BYTES,
+            offset_bytes,
             number,
             confirms: &|plaintext| {
                 let (key, sequence) = (expected.key, expected.job_sequence);
                 key.verify_block(sequence, number, plaintext, fingerprint)
             },
         };
-        let (found, shape) = search.run(&readers)?;
-        *match shape {
+        *match search.run(&mut readers, &mut buf[..end])? {
             Shape::Old => &mut rebuilt.old_blocks,
             Shape::New => &mut rebuilt.new_blocks,
             Shape::Mixed => &mut rebuilt.mixed_blocks,
         } += 1;
-        stored.copy_from_slice(&found.plaintext);
-        readers = found.readers;
     }
     Ok(rebuilt)
 }

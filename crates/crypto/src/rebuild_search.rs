@@ -1,13 +1,22 @@
 //! The search behind [`rebuild_chunk`](crate::rebuild_chunk): which sectors of one block are old and
 //! which are new.
 //!
-//! All-old and all-new are tried first. Only if neither fits, each sector is tried as either, depth
-//! first, so that a reading's beginning is computed once for all its continuations.
+//! All-old is tried first, then all-new. Only if neither fits, each sector is tried as either, depth
+//! first, so that the sectors behind each different beginning are read once. This matters for AEGIS,
+//! where each unit costs a restart from byte 0 (see `aegis_recovery`); all else is cheap.
+
+use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+use crate::aegis_recovery::UNIT_BYTES;
 use crate::chunk::RecoveryStream;
+use crate::fingerprint::BLOCK_BYTES;
 use crate::rebuild::{Form, RebuildError, SECTOR_BYTES};
+
+// Whatever comes before a sector is whole units.
+const _: () = assert!(SECTOR_BYTES.is_multiple_of(UNIT_BYTES));
+const _: () = assert!(BLOCK_BYTES.is_multiple_of(SECTOR_BYTES));
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
@@ -23,15 +32,14 @@ pub(crate) enum Shape {
     Mixed,
 }
 
-/// Reads one form, from the start of the chunk onwards.
-#[derive(Clone)]
-enum Reader {
+/// Reads one form of the chunk.
+enum Reader<'a> {
     Plain,
-    Sealed(RecoveryStream),
+    Sealed(RecoveryStream<'a>),
 }
 
-impl Reader {
-    fn new(form: &Form<'_>, chunk_bytes: usize) -> Self {
+impl<'a> Reader<'a> {
+    fn new(form: &Form<'a>, chunk_bytes: usize) -> Self {
         match form {
             Form::Plain => Reader::Plain,
             Form::Sealed { cipher, meta } => {
@@ -40,58 +48,47 @@ impl Reader {
         }
     }
 
-    /// Reads bytes at `offset_bytes` of the chunk as if they had this form.
-    fn read(&mut self, offset_bytes: usize, stored: &[u8], plaintext: &mut [u8]) {
+    /// Reads the bytes at `start` of the chunk, which are `stored`, as if they had this form. `chunk`
+    /// holds the plaintext before them and takes theirs.
+    fn read(&mut self, chunk: &mut [u8], start: usize, stored: &[u8]) {
+        let range = start..start + stored.len();
         match self {
-            Reader::Plain => plaintext.copy_from_slice(stored),
+            Reader::Plain => chunk[range].copy_from_slice(stored),
             Reader::Sealed(RecoveryStream::Keystream(keystream)) => {
-                let keystream = &keystream[offset_bytes..][..stored.len()];
-                for ((byte, stored), mask) in plaintext.iter_mut().zip(stored).zip(keystream) {
+                let masked = stored.iter().zip(&keystream[range.clone()]);
+                for (byte, (stored, mask)) in chunk[range].iter_mut().zip(masked) {
                     *byte = stored ^ mask;
                 }
             }
-            Reader::Sealed(RecoveryStream::Aegis(state)) => state.decrypt(stored, plaintext),
+            Reader::Sealed(RecoveryStream::Aegis(recovery)) => recovery.read(chunk, start, stored),
         }
     }
 
-    /// Goes on over bytes that were read as the other form.
-    fn follow(&mut self, plaintext: &[u8]) {
-        if let Reader::Sealed(RecoveryStream::Aegis(state)) = self {
-            state.follow(plaintext);
-        }
+    fn is_cheap(&self) -> bool {
+        !matches!(self, Reader::Sealed(RecoveryStream::Aegis(_)))
     }
 }
 
-/// Readers of both forms at one place of the chunk.
-#[derive(Clone)]
-pub(crate) struct Readers {
-    old: Reader,
-    new: Reader,
+/// Readers of both forms of a chunk.
+pub(crate) struct Readers<'a> {
+    old: Reader<'a>,
+    new: Reader<'a>,
 }
 
-impl Readers {
-    /// At the start of a chunk of `chunk_bytes`.
-    pub(crate) fn new(old: &Form<'_>, new: &Form<'_>, chunk_bytes: usize) -> Self {
+impl<'a> Readers<'a> {
+    pub(crate) fn new(old: &Form<'a>, new: &Form<'a>, chunk_bytes: usize) -> Self {
         Self {
             old: Reader::new(old, chunk_bytes),
             new: Reader::new(new, chunk_bytes),
         }
     }
 
-    fn read_as(&mut self, side: Side, offset_bytes: usize, stored: &[u8], plaintext: &mut [u8]) {
-        let (reader, other) = match side {
-            Side::Old => (&mut self.old, &mut self.new),
-            Side::New => (&mut self.new, &mut self.old),
-        };
-        reader.read(offset_bytes, stored, plaintext);
-        other.follow(plaintext);
+    fn of(&mut self, side: Side) -> &mut Reader<'a> {
+        match side {
+            Side::Old => &mut self.old,
+            Side::New => &mut self.new,
+        }
     }
-}
-
-/// A reading of a block that its fingerprint confirms, and the readers behind it.
-pub(crate) struct Found {
-    pub(crate) plaintext: Zeroizing<Vec<u8>>,
-    pub(crate) readers: Readers,
 }
 
 /// The search for the one reading of a block's bytes that its fingerprint confirms.
@@ -107,90 +104,139 @@ pub(crate) struct BlockSearch<'a> {
 }
 
 impl BlockSearch<'_> {
-    pub(crate) fn run(&self, readers: &Readers) -> Result<(Found, Shape), RebuildError> {
-        match (
-            self.read_whole(Side::Old, readers),
-            self.read_whole(Side::New, readers),
-        ) {
-            (Some(old), Some(new)) if old.plaintext != new.plaintext => Err(self.ambiguous()),
-            (Some(old), _) => Ok((old, Shape::Old)),
-            (None, Some(new)) => Ok((new, Shape::New)),
-            (None, None) => Ok((self.read_mixed(readers)?, Shape::Mixed)),
-        }
-    }
-
-    fn read_whole(&self, side: Side, readers: &Readers) -> Option<Found> {
-        let mut readers = readers.clone();
-        let mut plaintext = Zeroizing::new(vec![0; self.stored.len()]);
-        readers.read_as(side, self.offset_bytes, self.stored, &mut plaintext);
-        (self.confirms)(&plaintext).then_some(Found { plaintext, readers })
-    }
-
-    fn read_mixed(&self, readers: &Readers) -> Result<Found, RebuildError> {
-        let mut found = None;
-        let mut plaintext = Zeroizing::new(vec![0; self.stored.len()]);
-        self.try_sectors(0, readers, &mut plaintext, &mut found)?;
-        found.ok_or(RebuildError::NoMatch { block: self.number })
-    }
-
-    /// Tries both readings of the sector at `start` and all that follow from either: at most 2^8 ways
-    /// through a block. It does not stop at the first match, so that a second one is noticed.
-    fn try_sectors(
+    /// `chunk` ends with the block and holds the plaintext of all blocks before it. On success it holds
+    /// that of this block too; on failure, the block's bytes are of any reading.
+    pub(crate) fn run(
         &self,
-        start: usize,
-        readers: &Readers,
-        plaintext: &mut [u8],
-        found: &mut Option<Found>,
-    ) -> Result<(), RebuildError> {
-        if start >= self.stored.len() {
-            return self.judge(readers, plaintext, found);
+        readers: &mut Readers<'_>,
+        chunk: &mut [u8],
+    ) -> Result<Shape, RebuildError> {
+        let (old, old_confirmed) = self.read_whole(Side::Old, readers, chunk);
+        // What a keyed MAC of 16 bytes confirms is right. Whether it confirms the other reading too is
+        // asked where the answer is free, not at the price of a restart for each unit of the block.
+        if old_confirmed && !readers.new.is_cheap() {
+            return Ok(Shape::Old);
         }
-        let end = (start + SECTOR_BYTES).min(self.stored.len());
+        let (new, new_confirmed) = self.read_whole(Side::New, readers, chunk);
+        match (old_confirmed, new_confirmed) {
+            (true, true) if old != new => Err(self.ambiguous()),
+            (true, _) => {
+                chunk[self.offset_bytes..].copy_from_slice(&old);
+                Ok(Shape::Old)
+            }
+            (false, true) => Ok(Shape::New),
+            (false, false) => {
+                self.find_mixed(readers, chunk, [old, new])?;
+                Ok(Shape::Mixed)
+            }
+        }
+    }
+
+    /// The whole block read as one form, also left in `chunk`, and whether that is confirmed.
+    fn read_whole(
+        &self,
+        side: Side,
+        readers: &mut Readers<'_>,
+        chunk: &mut [u8],
+    ) -> (Zeroizing<Vec<u8>>, bool) {
+        let reader = readers.of(side);
+        reader.read(chunk, self.offset_bytes, self.stored);
+        let plaintext = Zeroizing::new(chunk[self.offset_bytes..].to_vec());
+        let confirmed = (self.confirms)(&plaintext);
+        (plaintext, confirmed)
+    }
+
+    fn find_mixed(
+        &self,
+        readers: &mut Readers<'_>,
+        chunk: &mut [u8],
+        whole: [Zeroizing<Vec<u8>>; 2],
+    ) -> Result<(), RebuildError> {
+        let mut search = MixedSearch {
+            block: self,
+            readers,
+            chunk,
+            whole,
+            found: None,
+        };
+        search.try_sectors(0)?;
+        let no_match = RebuildError::NoMatch { block: self.number };
+        let found = search.found.ok_or(no_match)?;
+        chunk[self.offset_bytes..].copy_from_slice(&found);
+        Ok(())
+    }
+
+    fn ambiguous(&self) -> RebuildError {
+        RebuildError::Ambiguous { block: self.number }
+    }
+}
+
+/// The walk through the sector combinations of one block.
+struct MixedSearch<'a, 'b> {
+    block: &'a BlockSearch<'a>,
+    readers: &'a mut Readers<'b>,
+    /// As in [`BlockSearch::run`]; the block's bytes are the reading that is being tried.
+    chunk: &'a mut [u8],
+    /// The block read as all-old and as all-new.
+    whole: [Zeroizing<Vec<u8>>; 2],
+    found: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl MixedSearch<'_, '_> {
+    /// Tries both readings of the sector at `start` of the block and all that follow from either: at
+    /// most 2^8 ways through a block. It does not stop at the first match, so that a second one is
+    /// noticed.
+    fn try_sectors(&mut self, start: usize) -> Result<(), RebuildError> {
+        let block_bytes = self.block.stored.len();
+        if start >= block_bytes {
+            return self.judge();
+        }
+        let sector = start..(start + SECTOR_BYTES).min(block_bytes);
         let mut first_reading = Zeroizing::new([0; SECTOR_BYTES]);
+        let first_reading = &mut first_reading[..sector.len()];
         for side in [Side::Old, Side::New] {
-            let mut readers = readers.clone();
-            let sector = &mut plaintext[start..end];
-            readers.read_as(
-                side,
-                self.offset_bytes + start,
-                &self.stored[start..end],
-                sector,
-            );
+            self.read_sector(side, sector.clone());
+            let reading = &self.reading()[sector.clone()];
             match side {
-                Side::Old => first_reading[..sector.len()].copy_from_slice(sector),
+                Side::Old => first_reading.copy_from_slice(reading),
                 // The same bytes either way: everything after them was tried already.
-                Side::New if first_reading[..sector.len()] == *sector => continue,
+                Side::New if first_reading == reading => continue,
                 Side::New => {}
             }
-            self.try_sectors(end, &readers, plaintext, found)?;
+            self.try_sectors(sector.end)?;
         }
         Ok(())
     }
 
-    fn judge(
-        &self,
-        readers: &Readers,
-        plaintext: &[u8],
-        found: &mut Option<Found>,
-    ) -> Result<(), RebuildError> {
-        if !(self.confirms)(plaintext) {
+    fn read_sector(&mut self, side: Side, sector: Range<usize>) {
+        let whole = &self.whole[side as usize];
+        let block = &mut self.chunk[self.block.offset_bytes..];
+        if block[..sector.start] == whole[..sector.start] {
+            // This sector was read behind the same beginning before.
+            block[sector.clone()].copy_from_slice(&whole[sector]);
+        } else {
+            let start = self.block.offset_bytes + sector.start;
+            let stored = &self.block.stored[sector];
+            self.readers.of(side).read(self.chunk, start, stored);
+        }
+    }
+
+    fn judge(&mut self) -> Result<(), RebuildError> {
+        if !(self.block.confirms)(self.reading()) {
             return Ok(());
         }
-        match found {
-            Some(earlier) if earlier.plaintext.as_slice() != plaintext => Err(self.ambiguous()),
+        match &self.found {
+            Some(earlier) if earlier.as_slice() != self.reading() => Err(self.block.ambiguous()),
             Some(_) => Ok(()),
             None => {
-                *found = Some(Found {
-                    plaintext: Zeroizing::new(plaintext.to_vec()),
-                    readers: readers.clone(),
-                });
+                self.found = Some(Zeroizing::new(self.reading().to_vec()));
                 Ok(())
             }
         }
     }
 
-    fn ambiguous(&self) -> RebuildError {
-        RebuildError::Ambiguous { block: self.number }
+    fn reading(&self) -> &[u8] {
+        &self.chunk[self.block.offset_bytes..]
     }
 }
 
@@ -226,8 +272,8 @@ mod tests {
             number: 77,
             confirms,
         };
-        let found = search.run(&Readers::new(&Form::Plain, &new, stored.len()));
-        found.map(|(_, shape)| shape)
+        let mut readers = Readers::new(&Form::Plain, &new, stored.len());
+        search.run(&mut readers, &mut [0; SECTORS * SECTOR_BYTES])
     }
 
     fn new_sectors(plaintext: &[u8]) -> Vec<bool> {

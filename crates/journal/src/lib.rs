@@ -19,8 +19,10 @@
 //! | [`Journal::set_phase`] | the phase before it or the new one |
 //!
 //! What this can not tell: a newest record that has rotted on the disk looks like one that was never
-//! completely written. Only a *older* one that is missing is an error.
+//! completely written. Only an *older* one that is missing is an error.
 
+mod blocks;
+mod commit;
 mod error;
 mod journal;
 mod log;

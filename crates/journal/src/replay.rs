@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pageseal_format::journal::{JournalHeader, Phase, PhaseRecord, RecordKind, WindowRecord};
 
 use crate::error::{Contradiction, JournalError};
-use crate::transitions::check_phase;
+use crate::transitions::{SEQUENCE_END, check_phase};
 use crate::watermark::{start_of_window, watermark_after};
 use crate::window::CommittedWindow;
 
@@ -75,7 +75,8 @@ pub(crate) fn decide(
             return Err(inconsistent(Contradiction::RetiredOrder, sequence));
         }
         let count = record.chunks.len() as u64;
-        if start_of_window(record.direction, record.first_chunk, count) != frontier {
+        let start = start_of_window(record.direction, record.first_chunk, count);
+        if start != frontier || sequence >= SEQUENCE_END {
             return Err(inconsistent(Contradiction::WindowOrder, sequence));
         }
         frontier = watermark_after(record.direction, record.first_chunk, count);

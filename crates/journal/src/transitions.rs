@@ -10,6 +10,7 @@
 //! | RUNNING forward | RUNNING, either way | a clean stop, a checkpoint, the reversal |
 //! | RUNNING backward | RUNNING backward | a clean stop, a checkpoint |
 //! | RUNNING | DATA_DONE, same way | all windows of that way are settled |
+//! | DATA_DONE forward | RUNNING backward | undone at the last moment, before anything is cut off |
 //! | DATA_DONE | TRUNCATING, same way | the result is plain: the trailer goes |
 //! | DATA_DONE | FINISHED, same way | the result is sealed: the trailer stays |
 //! | TRUNCATING | FINISHED, same way | |
@@ -22,6 +23,9 @@ use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRe
 
 use crate::error::Contradiction;
 use crate::watermark::watermark_at_end;
+
+/// No job gets here; below it sequences can be counted up without overflow.
+pub(crate) const SEQUENCE_END: u64 = 1 << 63;
 
 pub(crate) fn is_legal(
     job: JobKind,
@@ -39,6 +43,7 @@ pub(crate) fn is_legal(
         (Created | Grown, Truncating) => encrypts && to_direction == Backward,
         (Running, Running) => same_way || from_direction == Forward,
         (Running, DataDone) => same_way,
+        (DataDone, Running) => from_direction == Forward && to_direction == Backward,
         (DataDone, Truncating) => same_way && ends_plain(job, to_direction),
         (DataDone, Finished) => same_way && !ends_plain(job, to_direction),
         (Truncating, Finished) => same_way,
@@ -69,7 +74,7 @@ pub(crate) fn check_phase(
         Phase::DataDone | Phase::Finished => at_end,
         Phase::Truncating => at_end && ends_plain(header.job, record.direction),
     };
-    if possible {
+    if possible && record.sequence.max(record.window_sequence) < SEQUENCE_END {
         Ok(())
     } else {
         Err(Contradiction::PhaseOfJob)

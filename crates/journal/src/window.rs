@@ -1,7 +1,7 @@
 //! A window on its way: planned, reserved, committed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pageseal_format::Id;
 use pageseal_format::journal::{ChunkRecord, Direction, WindowRecord};
@@ -33,7 +33,6 @@ pub struct RingSlot {
     pub(crate) sequence: u64,
     pub(crate) first_chunk: u64,
     pub(crate) chunk_count: u64,
-    pub(crate) record_offset: u64,
     pub(crate) payload_offset: u64,
     pub(crate) payload_len: u64,
     pub(crate) filling: Arc<Filling>,
@@ -42,8 +41,23 @@ pub struct RingSlot {
 /// What the writers of a slot's payload share with the slot.
 #[derive(Debug)]
 pub(crate) struct Filling {
+    /// Whether the slot is still reserved.
     pub(crate) open: AtomicBool,
+    /// Payload bytes written so far.
     pub(crate) written: AtomicU64,
+}
+
+impl Filling {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            open: AtomicBool::new(true),
+            written: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn close(&self) {
+        self.open.store(false, Ordering::SeqCst);
+    }
 }
 
 impl RingSlot {
@@ -63,9 +77,7 @@ impl RingSlot {
 /// Writers must not reach a slot that is no longer reserved: it may hold a committed window.
 impl Drop for RingSlot {
     fn drop(&mut self) {
-        self.filling
-            .open
-            .store(false, std::sync::atomic::Ordering::SeqCst);
+        self.filling.close();
     }
 }
 

@@ -509,8 +509,8 @@ impl OpenError {
     pub fn class(&self) -> ErrorClass {
         match self {
             OpenError::Refused(refusal) => refusal.class(),
+            OpenError::Damaged { .. } | OpenError::Key(KeyError::SlotMismatch { .. }) => ErrorClass::Damaged,
             OpenError::Key(_) => ErrorClass::NoKey,
-            OpenError::Damaged { .. } => ErrorClass::Damaged,
             OpenError::Interrupted { .. } => ErrorClass::Interrupted,
             OpenError::NotSealed { .. } | OpenError::Newer { .. } | OpenError::Io { .. } => ErrorClass::Refused,
         }

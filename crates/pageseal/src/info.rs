@@ -193,7 +193,8 @@ fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<Option<JournalI
     }
     let log = FileLog(Arc::new(BufferedFile::new(file)));
     let Ok(journal) = Journal::open(Arc::new(log), &Limits::PRODUCTION) else { return Ok(None) };
-    let (header, phase) = (journal.header(), journal.phase_unverified());
+    let header = journal.header();
+    let Some(phase) = journal.phase_unverified() else { return Ok(None) };
     let geometry = &header.geometry;
     let watermark = phase.watermark.min(geometry.chunk_count());
     let below = if watermark == 0 { 0 } else { geometry.bytes_of_chunks(0, watermark).1 };

@@ -41,8 +41,9 @@ pub use error::{Damage, ErrorClass, InterruptCause, JobError, OpenError, Refusal
 pub use info::{FileStatus, Info, JournalInfo, SlotInfo, info};
 pub use job::{decrypt_in_place, encrypt_in_place, resume, rollback};
 pub use keys::{
-    GeneratedIdentity, Identities, IdentitySource, KeyError, Passphrase, PassphrasePrompt, Recipient,
-    generate_identity, read_recipients_file,
+    GeneratedIdentity, Identities, IdentityFlaw, IdentitySource, KeyError, Passphrase, PassphraseFlaw,
+    PassphrasePrompt, Recipient, RecipientFlaw, SlotCounts, SlotFlaw, SlotTooBig, generate_identity,
+    read_recipients_file,
 };
 pub use options::{
     DecryptOptions, EncryptOptions, IoChoice, JobKeyMode, ResilienceChoice, ResumeOptions,

@@ -11,7 +11,7 @@ use pageseal_format::limits::{BLOCK, TABLE_ENTRY_LEN};
 use pageseal_format::{FileState, Geometry, Limits, Superblock, TableEntry, labels};
 use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::directory::{Directory, RealDirectory};
-use pageseal_storage::{BufferedFile, Storage};
+use pageseal_storage::BufferedFile;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::control::{Control, Notice, Stage};

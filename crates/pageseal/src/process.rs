@@ -9,6 +9,9 @@ pub fn install_sigbus_handler() -> io::Result<()> {
 }
 
 /// Keeps keys out of core dumps: none are written from now on, and other processes of the same user cannot attach.
-pub fn harden() {
-    pageseal_storage::secrets::disable_core_dumps();
+///
+/// # Errors
+/// What the system says if it refuses; the process goes on as it was.
+pub fn harden() -> io::Result<()> {
+    pageseal_storage::secrets::disable_core_dumps()
 }

@@ -188,7 +188,7 @@ pub(crate) fn read_slots(
     data: &dyn Storage,
     geometry: &Geometry,
 ) -> Result<(SlotArea, Vec<u8>, Option<Notice>), OpenError> {
-    let read = |copy: usize| {
+    let read = |copy: usize| -> Result<_, OpenError> {
         let mut bytes = vec![0; SLOT_AREA_LEN];
         let offset = geometry.slot_area_offset(copy);
         data.read_exact_at(&mut bytes, offset).map_err(|source| OpenError::Io { path: path.into(), offset, source })?;

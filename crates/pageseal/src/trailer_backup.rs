@@ -123,7 +123,7 @@ fn backup_superblock(path: &Path, backup: &dyn Storage) -> Result<FoundSuperbloc
     if len < 2 * BLOCK {
         return Err(OpenError::NotSealed { path: path.into() });
     }
-    let read = |offset| {
+    let read = |offset| -> Result<_, OpenError> {
         let mut block = Box::new([0; BLOCK as usize]);
         backup.read_exact_at(&mut block[..], offset).map_err(unreadable)?;
         Ok(FoundSuperblock::parse(block, &Limits::PRODUCTION))

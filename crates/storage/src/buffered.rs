@@ -67,4 +67,8 @@ impl Storage for BufferedFile {
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
         space::punch_hole(&self.file, offset, len)
     }
+
+    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+        space::is_hole(&self.file, offset, len)
+    }
 }

@@ -191,6 +191,10 @@ impl Storage for MappedFile {
         self.file.punch_hole(offset, len)
     }
 
+    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+        self.file.is_hole(offset, len)
+    }
+
     fn as_mapped(&self) -> Option<&dyn MappedRange> {
         Some(self)
     }

@@ -40,6 +40,25 @@ pub enum FileSystemKind {
 }
 
 impl FileSystemKind {
+    /// The name that people know it by.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "XFS",
+            Self::Btrfs => "Btrfs",
+            Self::F2fs => "F2FS",
+            Self::Tmpfs => "tmpfs",
+            Self::Zfs => "ZFS",
+            Self::Nfs => "NFS",
+            Self::Cifs => "CIFS",
+            Self::Fuse => "a FUSE file system",
+            Self::NineP => "9p",
+            Self::Overlay => "overlayfs",
+            Self::Other(_) => "an unknown file system",
+        }
+    }
+
     /// The kind for an `f_type` of statfs(2) (numbers: linux/magic.h; ZFS: sys/fs/zfs.h).
     #[must_use]
     pub fn from_magic(magic: u64) -> Self {

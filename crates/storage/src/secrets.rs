@@ -127,7 +127,9 @@ mod tests {
     fn in_memory() -> Option<tempfile::TempDir> {
         let shm = Path::new("/dev/shm");
         if is_volatile_file_system(shm).unwrap_or(false) {
-            return Some(tempfile::tempdir_in(shm).unwrap());
+            let temp = tempfile::tempdir_in(shm).unwrap();
+            set_mode(temp.path(), 0o700);
+            return Some(temp);
         }
         eprintln!("skipped: /dev/shm is no tmpfs here");
         None

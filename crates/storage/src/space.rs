@@ -1,9 +1,13 @@
 //! Space on disk: reserved before it is needed, given back when it is not.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::{FileExt, MetadataExt},
+};
 
 use rustix::{
-    fs::{FallocateFlags, fallocate},
+    fs::{FallocateFlags, fallocate, fstatvfs},
     io::Errno,
 };
 
@@ -18,7 +22,10 @@ pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
-    let old_length = file.metadata()?.len();
+    let metadata = file.metadata()?;
+    let old_length = metadata.len();
+    let growth = end.saturating_sub(old_length.max(offset));
+    refuse_what_cannot_fit(file, growth, metadata.blocks().saturating_mul(512))?;
     let reserved = allocate_then_grow(file, offset, len, old_length).or_else(|error| {
         if is_unsupported(&error) {
             write_zeros(file, old_length.max(offset), end)
@@ -30,6 +37,22 @@ pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
         take_growth_back(file, old_length, end);
     }
     reserved
+}
+
+/// A file system allocates until nothing is left before it reports `ENOSPC`, and for that moment every
+/// other program fails as well. So a growth that is larger than all the free space, and all that the
+/// file may have allocated behind its end already, is not even tried.
+fn refuse_what_cannot_fit(file: &File, growth: u64, allocated: u64) -> io::Result<()> {
+    let space = fstatvfs(file)?;
+    let free = space
+        .f_bfree
+        .saturating_mul(space.f_frsize)
+        .saturating_add(allocated);
+    // A tmpfs without a limit says that it has no blocks at all.
+    if space.f_blocks > 0 && growth > free {
+        return Err(Errno::NOSPC.into());
+    }
+    Ok(())
 }
 
 /// Allocates with the length kept first: ext4 leaves a file longer than it was when plain `fallocate`
@@ -69,6 +92,18 @@ fn write_zeros(file: &File, from: u64, end: u64) -> io::Result<()> {
         at += step as u64;
     }
     Ok(())
+}
+
+/// See [`Storage::is_hole`](crate::Storage::is_hole). Moves the file's own position, which nothing here uses.
+pub(crate) fn is_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
+    let end = range_end(offset, len)?;
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
+        Ok(data) => Ok(data >= end),
+        // No data up to the end of the file.
+        Err(Errno::NXIO) => Ok(true),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// See [`Storage::punch_hole`](crate::Storage::punch_hole).

@@ -75,6 +75,13 @@ pub trait Storage: Send + Sync + Debug {
     /// `EOPNOTSUPP` where the file system has no holes; others of `fallocate`.
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()>;
 
+    /// Whether the whole range is a hole: no block is allocated, or only unwritten ones. `false` where
+    /// that cannot be told. The range must lie inside of the file.
+    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+        range_end(offset, len)?;
+        Ok(false)
+    }
+
     /// The mapping, if this storage has one.
     fn as_mapped(&self) -> Option<&dyn MappedRange> {
         None

@@ -14,7 +14,10 @@ use std::{
     sync::Barrier,
 };
 
-use pageseal_storage::{MappedFile, MappedRange, Storage, StorageError, sigbus::install_handler};
+use pageseal_storage::{
+    MappedFile, MappedRange, Storage, StorageError, secrets::disable_core_dumps,
+    sigbus::install_handler,
+};
 use rustix::process::{Signal, getpid, kill_process};
 use tempfile::NamedTempFile;
 
@@ -210,6 +213,7 @@ fn what_the_handler_is_not_for_still_kills() {
 #[test]
 #[ignore = "run as a child"]
 fn child_cut_without_handler() {
+    disable_core_dumps().unwrap();
     let (temp, mapped) = mapped_file();
     let _ = mapped.with_range(0, LENGTH, &mut |bytes| {
         cut(&temp, 0);
@@ -220,6 +224,7 @@ fn child_cut_without_handler() {
 #[test]
 #[ignore = "run as a child"]
 fn child_killed_with_handler() {
+    disable_core_dumps().unwrap();
     install_handler().unwrap();
     let (_temp, mapped) = mapped_file();
     let _ = mapped.with_range(0, LENGTH, &mut |_| {
@@ -241,6 +246,7 @@ fn fault_in_foreign_mapping() {
 #[test]
 #[ignore = "run as a child"]
 fn child_faults_elsewhere_with_handler() {
+    disable_core_dumps().unwrap();
     install_handler().unwrap();
     let (_temp, _mapped) = mapped_file();
     fault_in_foreign_mapping();
@@ -249,6 +255,7 @@ fn child_faults_elsewhere_with_handler() {
 #[test]
 #[ignore = "run as a child"]
 fn child_faults_where_a_mapping_was() {
+    disable_core_dumps().unwrap();
     install_handler().unwrap();
     // The address is most likely used again.
     drop(mapped_file());

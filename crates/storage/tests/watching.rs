@@ -1,6 +1,12 @@
 //! Foreign changes are seen, our own are not.
 
-use std::{fs, fs::File, os::unix::fs::FileExt, path::PathBuf};
+use std::{
+    fs,
+    fs::File,
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use pageseal_storage::{
     BufferedFile, MappedFile, MappedRange, Storage,
@@ -9,6 +15,14 @@ use pageseal_storage::{
     watch::{Change, ChangeWatch},
 };
 use tempfile::TempDir;
+
+/// Between fork and exec a child has every file of its parent open, so a file of one test would be
+/// closed late because of the child of another.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn setup() -> (TempDir, PathBuf, File, ChangeWatch) {
     let temp = tempfile::tempdir().unwrap();
@@ -21,6 +35,7 @@ fn setup() -> (TempDir, PathBuf, File, ChangeWatch) {
 
 #[test]
 fn our_own_work_is_not_reported() {
+    let _alone = alone();
     let (_temp, _path, file, watch) = setup();
     let kept_open = file.try_clone().unwrap();
     let lock = FileLock::exclusive(&file).unwrap();
@@ -45,6 +60,7 @@ fn our_own_work_is_not_reported() {
 
 #[test]
 fn a_foreign_writer_is_reported_when_it_closes() {
+    let _alone = alone();
     let (_temp, path, _file, watch) = setup();
     drop(File::open(&path).unwrap());
     let foreign = File::options().write(true).open(&path).unwrap();
@@ -57,6 +73,7 @@ fn a_foreign_writer_is_reported_when_it_closes() {
 
 #[test]
 fn a_foreign_process_is_seen() {
+    let _alone = alone();
     let (_temp, path, _file, watch) = setup();
     let status = std::process::Command::new("sh")
         .args(["-c", "echo foreign >> \"$1\"", "sh"])
@@ -69,6 +86,7 @@ fn a_foreign_process_is_seen() {
 
 #[test]
 fn moving_and_deleting_are_reported() {
+    let _alone = alone();
     let (temp, path, _file, watch) = setup();
     let moved = temp.path().join("moved");
     fs::rename(&path, &moved).unwrap();
@@ -88,6 +106,7 @@ fn moving_and_deleting_are_reported() {
 
 #[test]
 fn a_replaced_file_is_reported_as_deleted() {
+    let _alone = alone();
     let (temp, path, _file, watch) = setup();
     let other = temp.path().join("other");
     fs::write(&other, "x").unwrap();

@@ -33,6 +33,14 @@ pub enum DemoError {
     /// No work can be done by zero threads.
     #[error("at least one thread is needed")]
     NoThreads,
+    /// More threads than this is a mistake, and could starve the system.
+    #[error("{threads} threads are too many, {max} are the most")]
+    TooManyThreads {
+        /// Threads asked for.
+        threads: usize,
+        /// The most that are allowed.
+        max: usize,
+    },
     /// The threads could not be started.
     #[error("cannot start {threads} threads")]
     Pool {
@@ -81,7 +89,7 @@ impl DemoError {
     /// The class of the error.
     pub fn class(&self) -> ErrorClass {
         match self {
-            DemoError::NoThreads => ErrorClass::Usage,
+            DemoError::NoThreads | DemoError::TooManyThreads { .. } => ErrorClass::Usage,
             DemoError::Verification { .. } => ErrorClass::Damaged,
             _ => ErrorClass::Refused,
         }

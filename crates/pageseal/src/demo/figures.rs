@@ -72,13 +72,14 @@ pub struct AeadFigures {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FaultCounts {
-    /// Served from memory.
+    /// The page was in memory already.
     pub minor: u64,
-    /// Served from disk.
+    /// It had to be read, or made in the page cache for space that was only reserved.
     pub major: u64,
 }
 
-/// By how much resident memory grew; negative if it shrank.
+/// By how much resident memory grew; negative if it shrank. The kernel's own figures can be off by some
+/// hundred KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryGrowth {
@@ -100,7 +101,10 @@ impl FaultCounts {
 impl MemoryGrowth {
     pub(super) fn between(before: &ProcessUsage, after: &ProcessUsage) -> Self {
         MemoryGrowth {
-            private_growth_bytes: growth(before.private_resident_bytes, after.private_resident_bytes),
+            private_growth_bytes: growth(
+                before.private_resident_bytes,
+                after.private_resident_bytes,
+            ),
             shared_growth_bytes: growth(before.shared_resident_bytes, after.shared_resident_bytes),
         }
     }

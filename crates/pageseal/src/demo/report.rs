@@ -8,9 +8,8 @@ impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} in the file's own mapping (MAP_SHARED), {} parts, {} threads",
+            "{} mapped with MAP_SHARED and worked on in place; threads, and parts of the file: {}",
             size(self.bytes),
-            self.threads,
             self.threads
         )?;
         let lines = [
@@ -18,12 +17,15 @@ impl fmt::Display for DemoReport {
                 name: "XOR with 0xAA".into(),
                 seconds: self.xor.seconds,
                 gb_per_s: self.xor.gb_per_s,
-                verified: format!("{} of {} bytes are 0xEB", self.verified_bytes.xor, self.bytes),
+                verified: format!(
+                    "{} of {} bytes are 0xEB",
+                    self.verified_bytes.xor, self.bytes
+                ),
                 faults: self.faults.xor,
                 memory: self.memory.xor,
             },
             Line {
-                name: format!("{}, {} chunks", self.aead.suite, self.chunks),
+                name: format!("{}, chunks sealed: {}", self.aead.suite, self.chunks),
                 seconds: self.aead.seconds,
                 gb_per_s: self.aead.gb_per_s,
                 verified: format!(

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use pageseal_crypto::fill_random;
-use pageseal_storage::{BufferedFile, MappedFile, MappedRange, Storage};
+use pageseal_storage::{BufferedFile, MappedFile, MappedRange, Medium, Storage};
 
 use super::error::DemoError;
 use super::workers::Part;
@@ -23,31 +23,47 @@ impl ScratchFile {
     pub(super) fn create(dir: &Path, len_bytes: u64) -> Result<(Self, File), DemoError> {
         let mut suffix = [0; 8];
         fill_random(&mut suffix)?;
-        let path = dir.join(format!("pageseal-demo-{:016x}.bin", u64::from_le_bytes(suffix)));
+        let path = dir.join(format!(
+            "pageseal-demo-{:016x}.bin",
+            u64::from_le_bytes(suffix)
+        ));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&path)
-            .map_err(|source| DemoError::Io { what: "create", path: path.clone(), source })?;
+            .map_err(|source| DemoError::Io {
+                what: "create",
+                path: path.clone(),
+                source,
+            })?;
         let scratch = ScratchFile { path: Some(path) };
 
         let file = BufferedFile::new(file);
-        file.reserve(0, len_bytes).map_err(|source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                DemoError::NoSpace { dir: dir.into(), needed_bytes: len_bytes, source }
-            }
-            _ => scratch.error("reserve space for", source),
-        })?;
+        refuse_more_than_is_free(file.file(), len_bytes)
+            .and_then(|()| file.reserve(0, len_bytes))
+            .map_err(|source| match source.kind() {
+                io::ErrorKind::StorageFull
+                | io::ErrorKind::QuotaExceeded
+                | io::ErrorKind::FileTooLarge => DemoError::NoSpace {
+                    dir: dir.into(),
+                    needed_bytes: len_bytes,
+                    source,
+                },
+                _ => scratch.error("reserve space for", source),
+            })?;
         Ok((scratch, file.into_file()))
     }
 
     /// Deletes the file now, and says whether that worked.
     pub(super) fn delete(mut self) -> Result<(), DemoError> {
         match self.path.take() {
-            Some(path) => std::fs::remove_file(&path)
-                .map_err(|source| DemoError::Io { what: "delete", path, source }),
+            Some(path) => std::fs::remove_file(&path).map_err(|source| DemoError::Io {
+                what: "delete",
+                path,
+                source,
+            }),
             None => Ok(()),
         }
     }
@@ -62,7 +78,23 @@ impl ScratchFile {
     }
 
     fn error(&self, what: &'static str, source: io::Error) -> DemoError {
-        DemoError::Io { what, path: self.path(), source }
+        DemoError::Io {
+            what,
+            path: self.path(),
+            source,
+        }
+    }
+}
+
+/// Asked before reserving, because a reservation that fails has filled the disk for everybody in between.
+fn refuse_more_than_is_free(file: &File, len_bytes: u64) -> io::Result<()> {
+    match Medium::of(file) {
+        // A tmpfs without a limit says 0, and on a full disk the reservation fails at once anyway.
+        Ok(medium) if medium.free_bytes > 0 && len_bytes > medium.free_bytes => {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+        // Where nothing is known, the reservation decides.
+        _ => Ok(()),
     }
 }
 
@@ -82,9 +114,17 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    pub(super) fn new(scratch: &ScratchFile, file: File, len_bytes: u64) -> Result<Self, DemoError> {
-        let file = MappedFile::new(file, len_bytes).map_err(|source| scratch.error("map", source))?;
-        Ok(Mapping { file, path: scratch.path() })
+    pub(super) fn new(
+        scratch: &ScratchFile,
+        file: File,
+        len_bytes: u64,
+    ) -> Result<Self, DemoError> {
+        let file =
+            MappedFile::new(file, len_bytes).map_err(|source| scratch.error("map", source))?;
+        Ok(Mapping {
+            file,
+            path: scratch.path(),
+        })
     }
 
     pub(super) fn len_bytes(&self) -> u64 {
@@ -97,10 +137,12 @@ impl Mapping {
         part: &Part,
         work: &mut dyn FnMut(&mut [u8]),
     ) -> Result<(), DemoError> {
-        self.file.with_range(part.offset, part.len_bytes, work).map_err(|source| DemoError::Io {
-            what: "use the mapping of",
-            path: self.path.clone(),
-            source,
-        })
+        self.file
+            .with_range(part.offset, part.len_bytes, work)
+            .map_err(|source| DemoError::Io {
+                what: "use the mapping of",
+                path: self.path.clone(),
+                source,
+            })
     }
 }

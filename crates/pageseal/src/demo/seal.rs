@@ -39,56 +39,34 @@ impl SealJob {
     pub(super) fn new(suite: Suite, len_bytes: u64) -> Result<Self, DemoError> {
         let mut file_id = [0; 16];
         fill_random(&mut file_id)?;
-        let context = KeyContext { suite, chunk_log2: CHUNK_LOG2, file_id };
+        let context = KeyContext {
+            suite,
+            chunk_log2: CHUNK_LOG2,
+            file_id,
+        };
         let keys = DerivedKeys::derive(&FileKey::random()?, &context);
         let sealings = (0..chunk_count(len_bytes))
-            .map(|_| Ok(Sealing { nonce: random_nonce()?, tag: [0; TAG_FIELD_BYTES] }))
-            .collect::<Result<_, DemoError>>()?;
-        Ok(SealJob { keys, len_bytes, sealings })
-    }
-
-    /// Chunks that one worker takes: parts are cut between chunks only, and the last may be shorter.
-    fn chunks_per_part(&self, workers: &Workers) -> usize {
-        self.sealings.len().div_ceil(workers.threads())
-    }
-}
-
-impl Job for SealJob {
-    fn work(&mut self, mapping: &Mapping, workers: &Workers) -> Result<(), DemoError> {
-        let chunks_per_part = self.chunks_per_part(workers);
-        let place = Place { len_bytes: self.len_bytes, chunks_per_part };
-        let cipher = &self.keys.chunk;
-        let parts = self.sealings.par_chunks_mut(chunks_per_part).enumerate();
-        workers.each(parts, |(part_index, sealings)| {
-            mapping.with_part(&place.part(part_index, sealings.len()), &mut |mut bytes| {
-                for (index, sealing) in (place.first_chunk(part_index)..).zip(sealings.iter_mut()) {
-                    let (chunk, rest) = bytes.split_at_mut(bytes.len().min(CHUNK_BYTES));
-                    sealing.tag = cipher.seal_in_place(&place.meta(index, sealing), chunk);
-                    bytes = rest;
-                }
+            .map(|_| {
+                Ok(Sealing {
+                    nonce: random_nonce()?,
+                    tag: [0; TAG_FIELD_BYTES],
+                })
             })
-        })?;
-        Ok(())
+            .collect::<Result<_, DemoError>>()?;
+        Ok(SealJob {
+            keys,
+            len_bytes,
+            sealings,
+        })
     }
 
-    /// Opens copies in a private tile: what fails to open is wiped, and the file must not be.
-    fn verify(&self, mapping: &Mapping, workers: &Workers) -> Result<u64, DemoError> {
-        let chunks_per_part = self.chunks_per_part(workers);
-        let place = Place { len_bytes: self.len_bytes, chunks_per_part };
-        let parts = self.sealings.par_chunks(chunks_per_part).enumerate();
-        let checked = workers.each(parts, |(part_index, sealings)| {
-            let mut tile = vec![0; CHUNK_BYTES];
-            let mut checked = Ok(0);
-            mapping.with_part(&place.part(part_index, sealings.len()), &mut |bytes| {
-                checked = self.check_part(&place, part_index, sealings, bytes, &mut tile);
-            })?;
-            checked
-        })?;
-        Ok(checked.iter().sum())
+    fn place(&self, workers: &Workers) -> Place {
+        Place {
+            len_bytes: self.len_bytes,
+            chunks_per_part: self.sealings.len().div_ceil(workers.threads()),
+        }
     }
-}
 
-impl SealJob {
     /// Returns how many bytes were opened and found right.
     fn check_part(
         &self,
@@ -103,13 +81,17 @@ impl SealJob {
             let (chunk, rest) = bytes.split_at(bytes.len().min(CHUNK_BYTES));
             let opened = &mut tile[..chunk.len()];
             opened.copy_from_slice(chunk);
-            let wrong = match self.keys.chunk.open_in_place(&place.meta(index, sealing), &sealing.tag, opened) {
+            let meta = place.meta(index, sealing);
+            let wrong = match self.keys.chunk.open_in_place(&meta, &sealing.tag, opened) {
                 Ok(()) => first_difference(opened, FILL_BYTE),
                 Err(_) => Some(0),
             };
             if let Some(in_chunk) = wrong {
                 let offset = index * CHUNK_BYTES as u64 + in_chunk as u64;
-                return Err(DemoError::Verification { job: DemoJob::Aead, offset });
+                return Err(DemoError::Verification {
+                    job: DemoJob::Aead,
+                    offset,
+                });
             }
             checked_bytes += chunk.len() as u64;
             bytes = rest;
@@ -118,9 +100,46 @@ impl SealJob {
     }
 }
 
+impl Job for SealJob {
+    fn work(&mut self, mapping: &Mapping, workers: &Workers) -> Result<(), DemoError> {
+        let place = self.place(workers);
+        let cipher = &self.keys.chunk;
+        let parts = self
+            .sealings
+            .par_chunks_mut(place.chunks_per_part)
+            .enumerate();
+        workers.each(parts, |(part_index, sealings)| {
+            mapping.with_part(&place.part(part_index, sealings.len()), &mut |mut bytes| {
+                for (index, sealing) in (place.first_chunk(part_index)..).zip(sealings.iter_mut()) {
+                    let (chunk, rest) = bytes.split_at_mut(bytes.len().min(CHUNK_BYTES));
+                    sealing.tag = cipher.seal_in_place(&place.meta(index, sealing), chunk);
+                    bytes = rest;
+                }
+            })
+        })?;
+        Ok(())
+    }
+
+    /// Opens copies in a private tile: what fails to open is wiped, and the file must not be.
+    fn verify(&self, mapping: &Mapping, workers: &Workers) -> Result<u64, DemoError> {
+        let place = self.place(workers);
+        let parts = self.sealings.par_chunks(place.chunks_per_part).enumerate();
+        let checked = workers.each(parts, |(part_index, sealings)| {
+            let mut tile = vec![0; CHUNK_BYTES];
+            let mut checked = Ok(0);
+            mapping.with_part(&place.part(part_index, sealings.len()), &mut |bytes| {
+                checked = self.check_part(&place, part_index, sealings, bytes, &mut tile);
+            })?;
+            checked
+        })?;
+        Ok(checked.iter().sum())
+    }
+}
+
 /// Where chunks and parts lie.
 struct Place {
     len_bytes: u64,
+    /// Parts are cut between chunks only, and the last one may be shorter.
     chunks_per_part: usize,
 }
 
@@ -132,7 +151,10 @@ impl Place {
     fn part(&self, part_index: usize, chunks: usize) -> Part {
         let offset = self.first_chunk(part_index) * CHUNK_BYTES as u64;
         let full_bytes = chunks as u64 * CHUNK_BYTES as u64;
-        Part { offset, len_bytes: full_bytes.min(self.len_bytes - offset) as usize }
+        Part {
+            offset,
+            len_bytes: full_bytes.min(self.len_bytes - offset) as usize,
+        }
     }
 
     fn meta(&self, index: u64, sealing: &Sealing) -> ChunkMeta {

@@ -5,6 +5,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::error::DemoError;
 
+/// Far above any use, far below what a typing error may ask for.
+const MAX_THREADS: usize = 1024;
+
 /// A range of the file that one worker takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
@@ -26,6 +29,12 @@ impl Workers {
             // The pool would take this as "all cores".
             return Err(DemoError::NoThreads);
         }
+        if threads > MAX_THREADS {
+            return Err(DemoError::TooManyThreads {
+                threads,
+                max: MAX_THREADS,
+            });
+        }
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
             .thread_name(|index| format!("demo-{index}"))
@@ -46,8 +55,15 @@ impl Workers {
             .map(|index| {
                 let offset = index * equal_bytes;
                 let is_last = index + 1 == threads;
-                let part_bytes = if is_last { len_bytes - offset } else { equal_bytes };
-                Part { offset, len_bytes: part_bytes as usize }
+                let part_bytes = if is_last {
+                    len_bytes - offset
+                } else {
+                    equal_bytes
+                };
+                Part {
+                    offset,
+                    len_bytes: part_bytes as usize,
+                }
             })
             .collect()
     }
@@ -60,8 +76,9 @@ impl Workers {
         R: Send,
         F: Fn(I::Item) -> Result<R, DemoError> + Send + Sync,
     {
-        let results: Vec<Result<R, DemoError>> =
-            self.pool.install(|| items.into_par_iter().with_max_len(1).map(work).collect());
+        let results: Vec<Result<R, DemoError>> = self
+            .pool
+            .install(|| items.into_par_iter().with_max_len(1).map(work).collect());
         results.into_iter().collect()
     }
 }
@@ -74,7 +91,11 @@ mod tests {
     fn parts_are_equal_and_the_last_takes_the_remainder() {
         let lengths = |threads, len_bytes| -> Vec<usize> {
             let workers = Workers::new(threads).unwrap();
-            workers.parts(len_bytes).iter().map(|part| part.len_bytes).collect()
+            workers
+                .parts(len_bytes)
+                .iter()
+                .map(|part| part.len_bytes)
+                .collect()
         };
         assert_eq!(lengths(4, 0), [0; 4]);
         assert_eq!(lengths(4, 3), [0, 0, 0, 3]);
@@ -97,11 +118,19 @@ mod tests {
     fn the_first_error_in_order_wins() {
         let workers = Workers::new(4).unwrap();
         let failing = |index: u64| match index {
-            2 | 5 => Err(DemoError::Verification { job: super::super::DemoJob::Xor, offset: index }),
+            2 | 5 => Err(DemoError::Verification {
+                job: super::super::DemoJob::Xor,
+                offset: index,
+            }),
             _ => Ok(index),
         };
-        let error = workers.each((0..8).collect::<Vec<u64>>(), failing).unwrap_err();
-        assert!(matches!(error, DemoError::Verification { offset: 2, .. }), "{error:?}");
+        let error = workers
+            .each((0..8).collect::<Vec<u64>>(), failing)
+            .unwrap_err();
+        assert!(
+            matches!(error, DemoError::Verification { offset: 2, .. }),
+            "{error:?}"
+        );
         assert_eq!(workers.each(vec![1, 0], failing).unwrap(), [1, 0]);
     }
 }

@@ -158,7 +158,7 @@ pub(crate) fn take_back_journal(place: &JournalPlace, job_id: &Id) {
 /// The I/O error inside of a journal error, or the journal error as one.
 fn journal_io(error: JournalError) -> io::Error {
     match error {
-        JournalError::Io(source) => source,
+        JournalError::Io { source, .. } => source,
         other => io::Error::other(other),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use pageseal_format::TableEntry;
 use pageseal_format::journal::{Direction, RecordKind};
-use pageseal_format::limits::{BLOCK, TABLE_ENTRY_LEN};
+use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, SettledMark, WindowPlan};
 
 use super::context::{JobContext, Side, io_cause};
@@ -115,8 +115,12 @@ fn commit_stage(
         }
         let committed = prepare_and_commit(job, journal, shared, direction, first, count, control);
         match committed {
-            Ok(Some(window)) if to_store.send(window).is_ok() => {}
-            Ok(_) => break,
+            Ok(Some(window)) => {
+                if to_store.send(window).is_err() {
+                    break;
+                }
+            }
+            Ok(None) => break,
             Err(cause) => {
                 shared.fail(cause);
                 break;
@@ -141,7 +145,7 @@ fn prepare_and_commit(
     let slot = if job.record_kind == RecordKind::None {
         None
     } else {
-        Some(journal.reserve_slot().map_err(journal_cause)?)
+        Some(journal.reserve_slot(first, count).map_err(journal_cause)?)
     };
     let plan = prepare_window(job, journal, slot.as_ref(), direction, first, count, control)?;
     // The record of this window carries the retirement that lets the next one take its ring slot.
@@ -150,9 +154,7 @@ fn prepare_and_commit(
     }
     let window = match slot {
         Some(slot) => {
-            let state = shared.lock();
-            let mark = state.mark;
-            drop(state);
+            let mark = shared.lock().mark;
             journal.commit(slot, plan, &mark)
         }
         None => journal.unprotected_window(plan),
@@ -211,8 +213,11 @@ fn store_stage(
             return;
         }
         match store_window(job, window) {
-            Ok(stored) if to_settle.send(stored).is_ok() => {}
-            Ok(_) => return,
+            Ok(stored) => {
+                if to_settle.send(stored).is_err() {
+                    return;
+                }
+            }
             Err(cause) => return shared.fail(cause),
         }
     }
@@ -300,7 +305,6 @@ fn write_entries(
     let offset = job.geometry.table_entry_offset(first);
     let table_end = job.geometry.table_offset() + job.geometry.table_len();
     let mut bytes: Vec<u8> = entries.iter().flat_map(|entry| entry.encode()).collect();
-    debug_assert_eq!(bytes.len() as u64, entries.len() as u64 * TABLE_ENTRY_LEN);
     let is_last = first + entries.len() as u64 == job.geometry.chunk_count();
     if is_last {
         bytes.resize(bytes.len().next_multiple_of(BLOCK as usize).min((table_end - offset) as usize), 0);

@@ -68,7 +68,7 @@ pub(crate) fn plan(
     medium: &Medium,
 ) -> Result<(Plan, Option<Notice>), Refusal> {
     let io = if io == IoChoice::Mmap { Io::Mmap } else { Io::Buffered };
-    let file_system = || medium.kind.to_string();
+    let file_system = || medium.kind.name().to_owned();
     let sound = medium.checksum_is_sound();
     let (resilience, notice) = match resilience {
         ResilienceChoice::Checksum if !sound => {

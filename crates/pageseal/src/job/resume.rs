@@ -8,7 +8,7 @@ use std::time::Instant;
 use pageseal_crypto::{DerivedKeys, FileKey, Suite};
 use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind};
 use pageseal_format::limits::{BLOCK, BLOCK_LEN, SUPERBLOCK_LEN};
-use pageseal_format::{FileState, Limits, SlotArea, Superblock, labels};
+use pageseal_format::{FileState, Limits, Superblock, labels};
 use pageseal_journal::{Journal, JournalError, Replay, SettledMark, UnverifiedJournal};
 use pageseal_storage::directory::Access;
 use pageseal_storage::{BufferedFile, Storage};
@@ -77,12 +77,11 @@ fn go_on(
     let place = journal_place(&target.names, options.journal.as_deref())?;
     let (journal, log) = open_journal(&target, &place)?;
     let header = journal.header().clone();
-    let phase = journal.phase_unverified().clone();
-    if phase.phase == Phase::Finished {
+    if let Some(phase) = journal.phase_unverified().filter(|phase| phase.phase == Phase::Finished) {
         return finished::finish(&target, &place, &*log, &header, &phase, control);
     }
     let unlocked = unlock(&target, &place, journal, identities)?;
-    let phase = unlocked.replay.phase.clone();
+    let phase = unlocked.replay.phase;
     check_wish(&target, &header, &phase, options, wish)?;
     let io = io_for_records(options.io, header.record_kind)?;
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes())?;
@@ -139,7 +138,7 @@ fn open_journal(
     let log: Arc<dyn Storage> = Arc::new(BufferedFile::new(file));
     match Journal::open(Arc::new(FileLog(Arc::clone(&log))), &Limits::PRODUCTION) {
         Ok(journal) => Ok((journal, log)),
-        Err(JournalError::Io(source)) => Err(unreadable(source).into()),
+        Err(JournalError::Io { source, .. }) => Err(unreadable(source).into()),
         Err(error) => Err(journal_damage(place, &error)),
     }
 }
@@ -190,10 +189,11 @@ fn unlock(
         let damage = Damage::Journal { what: what.to_owned() };
         JobError::from(OpenError::Damaged { path: place.path.clone(), damage })
     };
-    let block: Box<[u8; SUPERBLOCK_LEN]> = Box::new(*journal.superblock_block());
+    let mut block = Box::new([0; SUPERBLOCK_LEN]);
+    block.copy_from_slice(journal.superblock_block());
     let copy = FoundSuperblock::parse(block, &Limits::PRODUCTION).map_err(|error| bad(&error.to_string()))?;
-    let slots = journal.slot_area().to_vec();
-    let area = SlotArea::parse(&slots).map_err(|error| bad(&error.to_string()))?;
+    let slots = journal.slot_area_bytes().to_vec();
+    let area = journal.slot_area().clone();
     let superblock = &copy.superblock;
     let same = superblock.file_id == header.file_id
         && superblock.geometry == header.geometry
@@ -211,7 +211,12 @@ fn unlock(
     check_macs(&place.path, &copy, &slots, &keys.metadata)?;
     let (journal, replay) = journal
         .verify(Arc::new(JournalAuthenticator(Arc::clone(&keys))))
-        .map_err(|error| journal_damage(place, &error))?;
+        .map_err(|error| match error {
+            JournalError::Unprotected { .. } => {
+                OpenError::Damaged { path: target.path.clone(), damage: Damage::Unprotected }.into()
+            }
+            other => journal_damage(place, &other),
+        })?;
     let resting = match header.job {
         JobKind::Encrypt => copy.superblock,
         JobKind::Decrypt => {
@@ -376,7 +381,7 @@ fn continue_job(
     wish: Wish,
     control: &Control<'_>,
 ) -> Result<JobReport, JobError> {
-    let phase = replay.phase.clone();
+    let phase = replay.phase;
     let (direction, watermark) = (phase.direction, replay.watermark);
     let result = go_through_phases(&mut job, replay, slots, wish, control);
     match result {

@@ -1,0 +1,171 @@
+//! Files one after another: progress, result line or JSON object, errors, and the exit code of them all.
+
+use std::path::{Path, PathBuf};
+
+use pageseal::{Control, Info, JobReport, Notice, VerifyReport};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::json::{FileObject, ResultObject};
+use crate::output::{job_line, print_aside, print_failure, print_result, verify_line};
+use crate::progress::Display;
+use crate::remedies::Situation;
+
+use super::info::info_text;
+use super::session::Session;
+
+/// What the work on a file can end with.
+pub trait Report {
+    /// For people.
+    fn text(&self, file: &Path) -> String;
+    /// For scripts.
+    fn object(&self) -> ResultObject;
+    /// The exit code.
+    fn exit(&self) -> Exit {
+        Exit::Done
+    }
+}
+
+/// A finished job.
+pub struct JobDone {
+    /// The library's report.
+    pub report: JobReport,
+    /// Whether the file itself was converted.
+    pub in_place: bool,
+}
+
+impl Report for JobDone {
+    fn text(&self, _file: &Path) -> String {
+        job_line(&self.report, self.in_place)
+    }
+    fn object(&self) -> ResultObject {
+        (&self.report).into()
+    }
+}
+
+impl Report for VerifyReport {
+    fn text(&self, file: &Path) -> String {
+        verify_line(file, self)
+    }
+    fn object(&self) -> ResultObject {
+        self.into()
+    }
+}
+
+impl Report for Info {
+    fn text(&self, file: &Path) -> String {
+        info_text(file, self)
+    }
+    fn object(&self) -> ResultObject {
+        self.into()
+    }
+    fn exit(&self) -> Exit {
+        match self.status {
+            pageseal::FileStatus::Damaged(_) => Exit::Damaged,
+            _ => Exit::Done,
+        }
+    }
+}
+
+/// How the files of one command are worked on and reported.
+pub struct EachFile<'a> {
+    /// The run.
+    pub session: &'a Session,
+    /// For the remedies.
+    pub situation: Situation<'a>,
+    /// One object a file instead of lines.
+    pub json: bool,
+    /// Standard output carries data, so lines go to standard error.
+    pub stdout_is_data: bool,
+}
+
+impl EachFile<'_> {
+    /// Works on all files, even if some fail, until somebody asks to stop.
+    pub fn run<R: Report>(
+        &self,
+        files: &[PathBuf],
+        mut work: impl FnMut(&Path, &Control<'_>) -> Result<R, Failure>,
+    ) -> Exit {
+        let mut exit = Exit::Done;
+        for (index, file) in files.iter().enumerate() {
+            // Also for the first file the library decides: a job may be about to end anyway.
+            let result = if index > 0 && self.session.cancellation.is_cancelled() {
+                let path = file.clone();
+                (Err(Failure::NotBegun { path }), Vec::new())
+            } else {
+                self.run_one(file, &mut work)
+            };
+            exit = exit.worst(self.report(file, &result.0, &result.1));
+        }
+        exit
+    }
+
+    fn run_one<R>(
+        &self,
+        file: &Path,
+        work: &mut impl FnMut(&Path, &Control<'_>) -> Result<R, Failure>,
+    ) -> (Result<R, Failure>, Vec<Notice>) {
+        let display = Display::new(self.session.quiet);
+        let control = Control {
+            progress: &display,
+            cancellation: self.session.cancellation.clone(),
+        };
+        let result = work(file, &control).map_err(|failure| self.session.cancelled_or(failure));
+        (result, display.finish())
+    }
+
+    fn report<R: Report>(
+        &self,
+        file: &Path,
+        result: &Result<R, Failure>,
+        notices: &[Notice],
+    ) -> Exit {
+        let situation = self.situation.on(file);
+        let exit = match result {
+            Ok(report) => report.exit(),
+            Err(failure) => {
+                print_failure(failure, &situation);
+                failure.exit()
+            }
+        };
+        match self.print(file, result, notices, &situation) {
+            Ok(()) => exit,
+            Err(failure) => {
+                print_failure(&failure, &situation);
+                exit.worst(failure.exit())
+            }
+        }
+    }
+
+    fn print<R: Report>(
+        &self,
+        file: &Path,
+        result: &Result<R, Failure>,
+        notices: &[Notice],
+        situation: &Situation<'_>,
+    ) -> Result<(), Failure> {
+        if self.json {
+            let part = result.as_ref().map(Report::object);
+            let mut object = FileObject::new(file, situation, part, notices);
+            if let Ok(report) = result {
+                object = object.with_exit_code(report.exit().code());
+            }
+            let text = serde_json::to_string(&object).map_err(|error| Failure::Stdout {
+                source: error.into(),
+            })?;
+            return print_result(&text);
+        }
+        match result {
+            Ok(report) if !self.session.quiet => {
+                let text = report.text(file);
+                if self.stdout_is_data {
+                    print_aside(&text);
+                    Ok(())
+                } else {
+                    print_result(&text)
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! `pageseal info`
+
+use std::path::Path;
+
+use pageseal::{FileStatus, Info, JobKind, JournalInfo, SlotInfo};
+
+use crate::arguments::InfoArguments;
+use crate::exit::Exit;
+use crate::json::{hex, job_name, state_name};
+use crate::output::{shown_path, suite_title};
+use crate::remedies::Situation;
+use crate::shell_quote::{printable, shell_quote};
+use crate::size::{format_size, percent};
+
+use super::each_file::EachFile;
+use super::session::Session;
+
+/// Shows what the files are.
+pub fn run(arguments: &InfoArguments, session: &Session) -> Exit {
+    let each_file = EachFile {
+        session,
+        situation: Situation {
+            journal: arguments.journal.as_deref(),
+            ..Situation::of("info")
+        },
+        json: arguments.json,
+        stdout_is_data: false,
+    };
+    each_file.run(&arguments.files, |file, control| {
+        let info = pageseal::info(file, arguments.journal.as_deref())?;
+        for notice in &info.notices {
+            control.progress.notice(notice);
+        }
+        Ok(info)
+    })
+}
+
+/// What a file is, for people.
+pub fn info_text(file: &Path, info: &Info) -> String {
+    let mut lines = vec![format!(
+        "{}: {}",
+        shown_path(file),
+        state_text(&info.status)
+    )];
+    let mut field = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
+    if let Some(suite) = info.suite {
+        field("suite", suite_title(suite).into());
+        field(
+            "data",
+            format!(
+                "{}, {} chunks of {}",
+                size_in_full(info.data_len_bytes),
+                info.chunks,
+                format_size(info.chunk_len_bytes)
+            ),
+        );
+    }
+    field("file", size_in_full(info.file_len_bytes));
+    if let Some(id) = &info.file_id {
+        field("file id", hex(id));
+        field("job sequence", info.job_sequence.to_string());
+    }
+    for (index, slot) in info.slots.iter().enumerate() {
+        field(&format!("key slot {index}"), slot_text(slot));
+    }
+    if let Some(journal) = &info.journal {
+        field("journal", journal_text(journal));
+    }
+    if let Some(next) = next_step(file, info) {
+        lines.push(format!("  → {next}"));
+    }
+    lines.join("\n")
+}
+
+fn state_text(status: &FileStatus) -> String {
+    match status {
+        FileStatus::Plain => "plain, not a sealed file".into(),
+        FileStatus::Sealed => "sealed".into(),
+        FileStatus::Encrypting => "in the middle of an encrypt".into(),
+        FileStatus::Decrypting => "in the middle of a decrypt".into(),
+        FileStatus::Damaged(damage) => format!("damaged: {damage}"),
+        other => state_name(other).into(),
+    }
+}
+
+fn size_in_full(bytes: u64) -> String {
+    if bytes < 1024 {
+        format_size(bytes)
+    } else {
+        format!("{} ({bytes} bytes)", format_size(bytes))
+    }
+}
+
+fn slot_text(slot: &SlotInfo) -> String {
+    if slot.label.is_empty() {
+        slot.kind.into()
+    } else {
+        format!("{}, {}", slot.kind, printable(&slot.label))
+    }
+}
+
+fn journal_text(journal: &JournalInfo) -> String {
+    format!(
+        "{}: {}{}, {}, phase {}, {} % done (read without a key, not authenticated)",
+        shown_path(&journal.path),
+        if journal.rolling_back {
+            "undoing an "
+        } else {
+            ""
+        },
+        job_name(journal.kind),
+        journal.resilience,
+        journal.phase,
+        percent(journal.done_bytes, journal.total_bytes)
+    )
+}
+
+/// What to do with a file in the middle of a job.
+fn next_step(file: &Path, info: &Info) -> Option<String> {
+    let kind = match info.status {
+        FileStatus::Encrypting => JobKind::Encrypt,
+        FileStatus::Decrypting => JobKind::Decrypt,
+        _ => info.journal.as_ref()?.kind,
+    };
+    let word = if kind == JobKind::Decrypt {
+        "--decrypt "
+    } else {
+        ""
+    };
+    let file = shell_quote(file);
+    let rollback = format!("`pageseal rollback {file}`");
+    Some(match &info.journal {
+        None => "its journal is missing: put it back, or name it with --journal PATH".into(),
+        Some(journal) if journal.rolling_back => {
+            format!("unless it is running: {rollback} finishes undoing")
+        }
+        Some(_) => format!(
+            "unless it is running: `pageseal resume {word}{file}` goes on, {rollback} undoes"
+        ),
+    })
+}

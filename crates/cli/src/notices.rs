@@ -1,0 +1,74 @@
+//! The library's notices in words.
+
+use pageseal::Notice;
+
+/// The name of a notice in JSON.
+pub fn notice_kind(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::SuperblockCopyDamaged { .. } => "superblock_copy_damaged",
+        Notice::SlotAreaDamaged { .. } => "slot_area_damaged",
+        Notice::OldBlocksMayStay => "old_blocks_may_stay",
+        Notice::JournalResilienceChosen { .. } => "journal_resilience_chosen",
+        Notice::NoJobKey => "no_job_key",
+        Notice::JobKeyOnDisk => "job_key_on_disk",
+        Notice::ChunkChangedSinceOpened { .. } => "chunk_changed_since_opened",
+        Notice::NameKept { .. } => "name_kept",
+        Notice::NameGone { .. } => "name_gone",
+        Notice::AttributeLost { .. } => "attribute_lost",
+        Notice::RestartDuringProcessJob => "restart_during_process_job",
+        Notice::HoleFilled { .. } => "hole_filled",
+        _ => "other",
+    }
+}
+
+/// A notice as a sentence, and what may be done about it.
+pub fn notice_text(notice: &Notice) -> String {
+    match notice {
+        Notice::SuperblockCopyDamaged { copy } => format!(
+            "superblock copy {copy} is damaged, the other one was used; decrypt soon, or put an exported \
+             trailer back"
+        ),
+        Notice::SlotAreaDamaged { copy } => format!(
+            "slot area {copy} is damaged, the other one was used; decrypt soon, or put an exported trailer back"
+        ),
+        Notice::OldBlocksMayStay => {
+            "this file system keeps old blocks (copy on write, snapshots, reflinks): \
+             old plaintext may stay on the medium, and space cannot be promised"
+                .into()
+        }
+        Notice::JournalResilienceChosen { file_system } => format!(
+            "fingerprints are not sound on {file_system}, so whole windows go through the journal: about \
+             twice the writing"
+        ),
+        Notice::NoJobKey => {
+            "no folder in memory was found for the job key: resume and rollback will need an \
+             identity or the passphrase"
+                .into()
+        }
+        Notice::JobKeyOnDisk => {
+            "the job key lies in the journal on disk; flash may keep it after it is wiped".into()
+        }
+        Notice::ChunkChangedSinceOpened { chunk } => format!(
+            "chunk {chunk} was changed since it was opened, so it was sealed anew with its changes"
+        ),
+        Notice::NameKept { kept, wanted } => format!(
+            "{} exists, so the finished file kept the name {}",
+            wanted.display(),
+            kept.display()
+        ),
+        Notice::NameGone { name } => format!(
+            "{} is another file now, so no name was changed; the finished file is where it was moved to",
+            name.display()
+        ),
+        Notice::AttributeLost { attribute } => format!("could not carry over: {attribute}"),
+        Notice::RestartDuringProcessJob => {
+            "the system was restarted during a job that is not safe against \
+             power loss: what is done so far is checked first"
+                .into()
+        }
+        Notice::HoleFilled { chunk } => {
+            format!("the hole in chunk {chunk} could not be punched again; it is zeros on disk")
+        }
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,140 @@
+//! What people read: results on standard output, errors and notes on standard error. A closed pipe is no
+//! error and no panic: the work is done whether somebody reads about it or not.
+
+use std::io::{self, ErrorKind, Write, stderr, stdout};
+use std::path::Path;
+
+use pageseal::{JobOutcome, JobReport, Suite, VerifyReport};
+
+use crate::failure::Failure;
+use crate::remedies::{Situation, remedy};
+use crate::shell_quote::printable;
+use crate::size::{format_rate, format_seconds, format_size};
+
+/// Prints `text` and a newline on standard output.
+pub fn print_result(text: &str) -> Result<(), Failure> {
+    let mut text = text.to_owned();
+    text.push('\n');
+    write_stdout(text.as_bytes())
+}
+
+/// Writes bytes to standard output; a closed pipe counts as written.
+pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|source| Failure::Stdout { source }),
+    }
+}
+
+/// Prints what failed and what to do about it on standard error.
+pub fn print_failure(failure: &Failure, situation: &Situation<'_>) {
+    let what = printable(&failure.message());
+    let todo = remedy(failure, situation);
+    ignore(writeln!(
+        stderr().lock(),
+        "pageseal: error: {what}\n  → {todo}"
+    ));
+}
+
+/// Prints something worth knowing on standard error.
+pub fn print_note(text: &str) {
+    ignore(writeln!(
+        stderr().lock(),
+        "pageseal: note: {}",
+        printable(text)
+    ));
+}
+
+/// Prints a line on standard error.
+pub fn print_aside(text: &str) {
+    ignore(writeln!(stderr().lock(), "{text}"));
+}
+
+/// Nobody is left to tell if standard error fails.
+fn ignore(result: io::Result<()>) {
+    drop(result);
+}
+
+/// `sealed  video.mkv.sealed  5.0 GiB in 2.1 s (2.4 GiB/s), AEGIS-256X2, buffered, checksum`
+pub fn job_line(report: &JobReport, in_place: bool) -> String {
+    let mut line = format!(
+        "{}  {}  {}, {}",
+        outcome_name(report.outcome),
+        report
+            .path
+            .as_deref()
+            .map_or_else(|| "-".into(), shown_path),
+        amount(report.data_len_bytes, report.seconds),
+        suite_title(report.suite),
+    );
+    if in_place {
+        line.push_str(&format!(", {}, {}", report.io, report.resilience));
+    }
+    if report.windows_recovered > 0 {
+        line.push_str(&format!(", {} windows recovered", report.windows_recovered));
+    }
+    line
+}
+
+/// `good  video.mkv.sealed  5.0 GiB in 2.1 s (2.4 GiB/s), AEGIS-256X2, 81920 chunks`
+pub fn verify_line(path: &Path, report: &VerifyReport) -> String {
+    let plural = if report.chunks == 1 { "" } else { "s" };
+    format!(
+        "good  {}  {}, {}, {} chunk{plural}",
+        shown_path(path),
+        amount(report.data_len_bytes, report.seconds),
+        suite_title(report.suite),
+        report.chunks,
+    )
+}
+
+/// A path for a line that people read; scripts take `--json`.
+pub fn shown_path(path: &Path) -> String {
+    printable(&path.display().to_string())
+}
+
+/// The name of an outcome.
+pub fn outcome_name(outcome: JobOutcome) -> &'static str {
+    match outcome {
+        JobOutcome::Sealed => "sealed",
+        JobOutcome::Plain => "opened",
+        _ => "done",
+    }
+}
+
+/// The suite as its specification spells it.
+pub fn suite_title(suite: Suite) -> &'static str {
+    match suite {
+        Suite::Aegis256X2 => "AEGIS-256X2",
+        Suite::Xaes256Gcm => "XAES-256-GCM",
+        Suite::XChaCha20Poly1305 => "XChaCha20-Poly1305",
+    }
+}
+
+fn amount(bytes: u64, seconds: f64) -> String {
+    let rate = format_rate(bytes, seconds).map_or_else(String::new, |rate| format!(" ({rate})"));
+    format!(
+        "{} in {}{rate}",
+        format_size(bytes),
+        format_seconds(seconds)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_read_well() {
+        assert_eq!(amount(5 << 30, 2.1), "5.0 GiB in 2.1 s (2.4 GiB/s)");
+        assert_eq!(amount(0, 0.002), "0 B in 2 ms");
+    }
+
+    #[test]
+    fn every_suite_is_spelt_like_its_name() {
+        for suite in Suite::ALL {
+            assert_eq!(suite_title(suite).to_lowercase(), suite.name());
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! From what happened to what to do: a concrete next step for every error. The library says what and where;
+//! only the command knows its own options.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use pageseal::demo::DemoError;
+use pageseal::{Damage, InterruptCause, JobError, JobKind, KeyError, OpenError, Refusal};
+
+use crate::failure::{Failure, UsageError};
+use crate::shell_quote::shell_quote;
+use crate::size::{format_size, percent};
+
+/// What the user was doing, as far as the proposed commands depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The command's name.
+    pub command: &'static str,
+    /// The file, if there is one.
+    pub file: Option<&'a Path>,
+    /// `--journal`
+    pub journal: Option<&'a Path>,
+}
+
+impl<'a> Situation<'a> {
+    /// A command that works on no file.
+    pub fn of(command: &'static str) -> Self {
+        Situation {
+            command,
+            file: None,
+            journal: None,
+        }
+    }
+
+    /// The same on one file.
+    pub fn on(self, file: &'a Path) -> Self {
+        Situation {
+            file: Some(file),
+            ..self
+        }
+    }
+
+    fn file_word(&self) -> String {
+        self.file.map_or_else(|| "FILE".into(), shell_quote)
+    }
+
+    fn journal_words(&self) -> String {
+        self.journal.map_or_else(String::new, |path| {
+            format!("--journal {} ", shell_quote(path))
+        })
+    }
+
+    fn resume(&self, kind: JobKind, path: &Path) -> String {
+        let word = if kind == JobKind::Decrypt {
+            "--decrypt "
+        } else {
+            ""
+        };
+        format!(
+            "`pageseal resume {word}{}{}`",
+            self.journal_words(),
+            shell_quote(path)
+        )
+    }
+
+    fn rollback(&self, path: &Path) -> String {
+        format!(
+            "`pageseal rollback {}{}`",
+            self.journal_words(),
+            shell_quote(path)
+        )
+    }
+}
+
+/// The next step after `failure`.
+pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
+    match failure {
+        Failure::Usage(error) => of_usage(error, situation),
+        Failure::Job(JobError::Refused(refusal) | JobError::Open(OpenError::Refused(refusal))) => {
+            of_refusal(refusal, situation)
+        }
+        Failure::Job(JobError::Open(error)) => of_open(error, situation),
+        Failure::Job(JobError::Interrupted {
+            path,
+            kind,
+            rolling_back,
+            done_bytes,
+            total_bytes,
+            cause,
+            ..
+        }) => {
+            let done = percent(*done_bytes, *total_bytes);
+            let next = next_commands(*kind, *rolling_back, path, situation);
+            format!("{done} % done; {}{next}", before_going_on(cause))
+        }
+        Failure::Key(error) => of_key(error, situation),
+        Failure::Demo(error) => of_demo(error),
+        Failure::Write { source, .. } | Failure::Stdout { source } => match source.kind() {
+            ErrorKind::AlreadyExists => {
+                "move it away or choose another name; nothing is overwritten".into()
+            }
+            ErrorKind::StorageFull => "free some space and run it again".into(),
+            ErrorKind::NotFound => "make the folder first".into(),
+            _ => "check the place with `ls -ld` and `df`, then run it again".into(),
+        },
+        Failure::NotBegun { path } => {
+            format!("it is as it was; run it again for {}", shell_quote(path))
+        }
+        _ => "run it again; if it stays, check the system's limits (`ulimit -a`)".into(),
+    }
+}
+
+fn next_commands(
+    kind: JobKind,
+    rolling_back: bool,
+    path: &Path,
+    situation: &Situation<'_>,
+) -> String {
+    if rolling_back {
+        return format!("run {} to finish undoing", situation.rollback(path));
+    }
+    format!(
+        "run {} to go on or {} to undo",
+        situation.resume(kind, path),
+        situation.rollback(path)
+    )
+}
+
+/// What must be done before the job can go on, with a comma behind it.
+fn before_going_on(cause: &InterruptCause) -> &'static str {
+    match cause {
+        InterruptCause::Cancelled => "",
+        InterruptCause::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
+            "free some space, then "
+        }
+        InterruptCause::Io { .. } => "check the disk (`dmesg`, `smartctl`), then ",
+        InterruptCause::Journal { .. } => {
+            "check the disk that holds the journal and its free space, then "
+        }
+        InterruptCause::ChangedByOthers { .. } => "stop the other process (`fuser -v FILE`), then ",
+        InterruptCause::Damaged(_) => {
+            "put the damaged bytes back from a backup if you have one, then "
+        }
+        InterruptCause::Worker(_) => {
+            "this is a fault of pageseal, please report it; nothing is lost: "
+        }
+        _ => "",
+    }
+}
+
+fn of_usage(error: &UsageError, situation: &Situation<'_>) -> String {
+    let command = situation.command;
+    match error {
+        UsageError::DirectIo => "leave out --io, or take --io buffered".into(),
+        UsageError::OutputForSeveralFiles { .. } => {
+            format!("run `pageseal {command} -o OUT FILE` once for each file")
+        }
+        UsageError::StdinNeedsOutput => {
+            format!("say where the result goes: `pageseal {command} -o OUT -`")
+        }
+        UsageError::JsonAndDataOnStdout => {
+            "write to a file with -o OUT, or leave out --json".into()
+        }
+        UsageError::DataToTerminal => {
+            "send it to a file or a program: `-o OUT`, `> OUT`, `| PROGRAM`".into()
+        }
+        UsageError::NoTerminal => "give the passphrase with --passphrase-file FILE".into(),
+        UsageError::PassphrasesDiffer => "nothing was changed; run it again".into(),
+    }
+}
+
+fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
+    let file = situation.file_word();
+    match refusal {
+        Refusal::Unopenable { path, source } => match source.kind() {
+            ErrorKind::NotFound => "check the name".into(),
+            ErrorKind::PermissionDenied => {
+                format!("check owner and mode with `ls -l {}`", shell_quote(path))
+            }
+            _ => format!("look at it with `ls -l {}`", shell_quote(path)),
+        },
+        Refusal::NotRegular { .. } => {
+            "name regular files, one by one; for a pipe use -o OUT and `-`".into()
+        }
+        Refusal::SymbolicLink { path } => {
+            format!(
+                "name the file itself: `readlink -f {}` tells it",
+                shell_quote(path)
+            )
+        }
+        Refusal::Immutable { path, .. } => {
+            format!(
+                "take the attribute off with `chattr -i -a {}`",
+                shell_quote(path)
+            )
+        }
+        Refusal::AlreadySealed { path } => {
+            format!(
+                "there is nothing to do; `pageseal verify {}` checks it",
+                shell_quote(path)
+            )
+        }
+        Refusal::HardLinks { .. } => {
+            "if all of its names may show the new content, add --allow-links; else use -o OUT"
+                .into()
+        }
+        Refusal::Sparse { .. } => {
+            "add --allow-sparse: the holes take space while sealed and come back on decrypt".into()
+        }
+        Refusal::OpenForWriting { path } => {
+            format!(
+                "find the process with `fuser -v {}` and stop it",
+                shell_quote(path)
+            )
+        }
+        Refusal::Locked { .. } => "wait until the other job ends, or stop it with Ctrl-C".into(),
+        Refusal::TargetExists { path } => format!(
+            "nothing is overwritten: move {} away or choose another name{}",
+            shell_quote(path),
+            match situation.command {
+                "encrypt" | "decrypt" => " (-o OUT, or in place --keep-name)",
+                _ => "",
+            }
+        ),
+        Refusal::NoSealedSuffix { .. } => {
+            "add --keep-name to decrypt it under this name, or use -o OUT".into()
+        }
+        Refusal::NameTooLong { .. } => {
+            "rename the file, or use --keep-name and a shorter --journal PATH".into()
+        }
+        Refusal::JobOpen { .. } => format!(
+            "run `pageseal resume {0}{file}` to go on or `pageseal rollback {0}{file}` to undo",
+            situation.journal_words()
+        ),
+        Refusal::NothingToResume { path } => format!(
+            "`pageseal info {}` tells what it is; if the journal lies elsewhere, add --journal PATH",
+            shell_quote(path)
+        ),
+        Refusal::BeingRolledBack { path } => {
+            format!("run {} to finish undoing", situation.rollback(path))
+        }
+        Refusal::OnlyFinish { path } => {
+            format!(
+                "run {} to finish it",
+                situation.resume(JobKind::Decrypt, path)
+            )
+        }
+        Refusal::DecryptWordMissing { path } => format!(
+            "run {} to go on to plaintext or {} to undo",
+            situation.resume(JobKind::Decrypt, path),
+            situation.rollback(path)
+        ),
+        Refusal::StaleJournal { journal } => format!(
+            "check the file with `pageseal info {file}` and `pageseal verify {file}`; if it is good, remove {}",
+            shell_quote(journal)
+        ),
+        Refusal::ForeignJournal { journal } => format!(
+            "put {} back beside the file it belongs to, or name the right one with --journal PATH",
+            shell_quote(journal)
+        ),
+        Refusal::NoSpace { needed_bytes, .. } => format!(
+            "free {} on that file system, or keep the journal on another one with --journal PATH",
+            format_size(*needed_bytes)
+        ),
+        Refusal::JournalUnmakable { .. } => {
+            "make its folder writable, or keep the journal elsewhere with --journal PATH".into()
+        }
+        Refusal::NoRecipients => {
+            "give -r age1..., -R FILE, -p or --passphrase-file FILE; `pageseal keygen -o \
+             key.txt` makes a key"
+                .into()
+        }
+        Refusal::TooManyRecipients { .. } => "seal for fewer recipients".into(),
+        Refusal::UnsoundPair => "use --io buffered, or --resilience journal with --io mmap".into(),
+        Refusal::ChecksumUnsound { .. } => {
+            "use --resilience journal, or leave the choice to auto".into()
+        }
+        Refusal::DataLossNotAccepted => {
+            "leave out --resilience none, or add --accept-data-loss if the file can be had again"
+                .into()
+        }
+        Refusal::BadValue { .. } => format!("see `pageseal {} --help`", situation.command),
+        Refusal::TooLong { .. } => "split the file".into(),
+        Refusal::Threads { .. } => "try fewer with --threads N".into(),
+        Refusal::Output { source, .. } if source.kind() == ErrorKind::BrokenPipe => {
+            "the program that reads the pipe ended too early; the input is as it was".into()
+        }
+        Refusal::Output { .. } => {
+            "check the output's folder and its free space; the input is as it was".into()
+        }
+        Refusal::Input { .. } => {
+            "check the disk or the program that feeds the pipe, then run it again".into()
+        }
+        Refusal::Cancelled => "there is nothing to clean up; run it again when you like".into(),
+        Refusal::Random => "check that /dev/urandom works, then run it again".into(),
+        _ => format!(
+            "nothing was changed; see `pageseal {} --help`",
+            situation.command
+        ),
+    }
+}
+
+fn of_open(error: &OpenError, situation: &Situation<'_>) -> String {
+    match error {
+        OpenError::Refused(refusal) => of_refusal(refusal, situation),
+        OpenError::NotSealed { path } => format!(
+            "`pageseal info {0}` tells what it is; if its end was cut off, an exported trailer can be put back: \
+             `pageseal trailer import --from TRAILER -i IDENTITY {0}`",
+            shell_quote(path)
+        ),
+        OpenError::Interrupted {
+            path,
+            kind,
+            journal_found: true,
+        } => next_commands(*kind, false, path, situation),
+        OpenError::Interrupted { path, kind, .. } => format!(
+            "its journal is missing: put it back, or name it: `pageseal resume {}--journal PATH {}`",
+            if *kind == JobKind::Decrypt {
+                "--decrypt "
+            } else {
+                ""
+            },
+            shell_quote(path)
+        ),
+        OpenError::Newer { .. } => "use a newer pageseal".into(),
+        OpenError::Damaged { path, damage } => of_damage(damage, path, situation),
+        OpenError::Key(error) => of_key(error, situation),
+        OpenError::Io { .. } => {
+            "check the disk (`dmesg`, `smartctl`), and copy the file while it can be read".into()
+        }
+        _ => "use a newer pageseal".into(),
+    }
+}
+
+fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String {
+    let file = shell_quote(path);
+    let import = format!("`pageseal trailer import --from TRAILER -i IDENTITY {file}`");
+    match damage {
+        Damage::Truncated { .. } => format!(
+            "restore the end from a backup; if only the trailer is missing, put an exported one back: {import}"
+        ),
+        Damage::ForeignBytes { trailer_end, .. } => format!(
+            "if nobody needs the bytes behind it, cut them off: `truncate -s {trailer_end} {file}`"
+        ),
+        Damage::SuperblocksDiffer => format!(
+            "put the journal of the interrupted job back beside the file and run {}; without it, restore a backup",
+            situation.resume(JobKind::Encrypt, path)
+        ),
+        Damage::SuperblockMalformed { .. } | Damage::SlotsUnreadable { .. } | Damage::Table { .. } => {
+            format!("put an exported trailer back: {import}; without one, restore a backup")
+        }
+        Damage::WrongMac { .. } => format!(
+            "do not trust this file: restore a backup, or put an exported trailer back: {import}"
+        ),
+        Damage::Chunk { .. } | Damage::Chunks { .. } => format!(
+            "restore those bytes from a backup of the sealed file; `pageseal verify {file}` counts all damaged chunks"
+        ),
+        Damage::Padding { .. } => "somebody wrote into the file: restore a backup".into(),
+        Damage::NeitherOldNorNew { .. } | Damage::Ambiguous { .. } => {
+            "keep file and journal as they are and copy both before trying anything else; restore that block from a \
+             backup"
+                .into()
+        }
+        Damage::NotAsClaimed { .. } | Damage::Length { .. } => {
+            "find the journal and the file of the same moment (was one of them copied or restored?)".into()
+        }
+        Damage::JournalMissing { journal } => format!(
+            "put {} back, or name it with --journal PATH; without it the job can neither go on nor be undone",
+            shell_quote(journal)
+        ),
+        Damage::Journal { .. } => {
+            "keep file and journal as they are; restore an undamaged copy of the journal".into()
+        }
+        Damage::Unprotected => "restore the file from a backup".into(),
+        _ => "restore a backup".into(),
+    }
+}
+
+fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
+    let file = situation.file_word();
+    match error {
+        KeyError::NoKeyFits { .. } => {
+            format!(
+                "try another -i IDENTITY or passphrase; `pageseal info {file}` lists the key slots"
+            )
+        }
+        KeyError::NoIdentities | KeyError::NoPassphrase => {
+            "give -i IDENTITY or --passphrase-file FILE, or run it on a terminal".into()
+        }
+        KeyError::Prompt { .. } => "give the passphrase with --passphrase-file FILE".into(),
+        KeyError::SlotMismatch { .. } => format!(
+            "put an exported trailer back: `pageseal trailer import --from TRAILER -i IDENTITY {file}`"
+        ),
+        KeyError::ExcessiveWork { .. } => {
+            "use an identity; a slot that asks for so much work was not made by pageseal".into()
+        }
+        KeyError::Plugin { name, .. } => {
+            format!("check that `age-plugin-{name}` is in $PATH and works")
+        }
+        KeyError::BadRecipient { .. } => {
+            "give a public key (age1...); `pageseal keygen` prints one, `age-keygen -y key.txt` too"
+                .into()
+        }
+        KeyError::RecipientsFile { .. } => {
+            "have one public key (age1...) on each line; # begins a comment".into()
+        }
+        KeyError::IdentityFile { .. } => {
+            "give a file made by `pageseal keygen` or `age-keygen`".into()
+        }
+        KeyError::PassphraseFile { .. } => {
+            "have the passphrase alone in the file, as one line of text".into()
+        }
+        KeyError::EmptyPassphrase => "choose a passphrase of several words".into(),
+        KeyError::Io { path, source } if source.kind() == ErrorKind::NotFound => {
+            format!("check the name: {}", shell_quote(path))
+        }
+        KeyError::Io { path, .. } => {
+            format!("check owner and mode with `ls -l {}`", shell_quote(path))
+        }
+        KeyError::Wrap { .. } | KeyError::SlotTooBig { .. } => {
+            "leave that recipient out, or check its plugin".into()
+        }
+        KeyError::Random { .. } => "check that /dev/urandom works, then run it again".into(),
+        _ => format!("see `pageseal {} --help`", situation.command),
+    }
+}
+
+fn of_demo(error: &DemoError) -> String {
+    match error {
+        DemoError::NoThreads | DemoError::Pool { .. } => "try another --threads N".into(),
+        DemoError::NoSpace { .. } => {
+            "make it smaller with --size, or go elsewhere with --dir DIR".into()
+        }
+        DemoError::Io { .. } => "choose a folder that can be written with --dir DIR".into(),
+        DemoError::Verification { .. } => "test the memory and the disk of this machine".into(),
+        _ => "see `pageseal demo --help`".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

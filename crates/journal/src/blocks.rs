@@ -1,0 +1,68 @@
+//! Parts of the journal on their way to the log.
+
+use pageseal_format::journal::{
+    JournalHeader, PHASE_OFFSETS, PhaseRecord, WindowRecord, payload_offset_in_slot,
+};
+use pageseal_format::labels;
+use pageseal_format::limits::BLOCK_LEN;
+
+use crate::error::JournalError;
+use crate::log::{Authenticator, LatchingLog};
+use crate::watermark::watermark_after;
+
+/// Payload is written again in pieces of this many bytes.
+const COPY_LEN: usize = 1 << 20;
+
+pub(crate) fn watermark_of(record: &WindowRecord) -> u64 {
+    watermark_after(
+        record.direction,
+        record.first_chunk,
+        record.chunks.len() as u64,
+    )
+}
+
+pub(crate) fn payload_offset_of(header: &JournalHeader, record: &WindowRecord) -> u64 {
+    let (chunks, prints) = (record.chunks.len(), record.fingerprints.len());
+    header.slot_offset(record.sequence) + payload_offset_in_slot(chunks as u64, prints as u64)
+}
+
+pub(crate) fn write_phase_block(
+    log: &LatchingLog,
+    auth: &dyn Authenticator,
+    record: &PhaseRecord,
+) -> Result<(), JournalError> {
+    let block = record.encode(|body| auth.mac(labels::PHASE, body));
+    log.write(&block[..], PHASE_OFFSETS[(record.sequence % 2) as usize])
+}
+
+/// Writes a record in whole blocks, with zeros behind it: the disk need not read anything first.
+pub(crate) fn write_record(
+    log: &LatchingLog,
+    auth: &dyn Authenticator,
+    header: &JournalHeader,
+    record: &WindowRecord,
+) -> Result<(), JournalError> {
+    let mut bytes = record
+        .encode(header, |body| auth.mac(labels::WINDOW, body))
+        .map_err(|source| JournalError::WrongPlan { source })?;
+    bytes.resize(bytes.len().next_multiple_of(BLOCK_LEN), 0);
+    log.write(&bytes, header.slot_offset(record.sequence))
+}
+
+/// Makes the payload dirty in the cache again, so that the next sync really writes it.
+pub(crate) fn copy_payload_onto_itself(
+    log: &LatchingLog,
+    header: &JournalHeader,
+    record: &WindowRecord,
+) -> Result<(), JournalError> {
+    let start = payload_offset_of(header, record);
+    let mut buffer = vec![0; COPY_LEN.min(record.payload_len as usize)];
+    let mut done = 0;
+    while done < record.payload_len {
+        let piece = (record.payload_len - done).min(COPY_LEN as u64) as usize;
+        log.read(&mut buffer[..piece], start + done)?;
+        log.write(&buffer[..piece], start + done)?;
+        done += piece as u64;
+    }
+    Ok(())
+}
