@@ -89,13 +89,7 @@ pub struct EncryptArguments {
     #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_chunk_size)]
     pub chunk_size: u64,
     /// Where the key lies that lets `resume` and `rollback` run without an identity
-    #[arg(
-        long,
-        value_enum,
-        value_name = "PLACE",
-        default_value = "runtime",
-        conflicts_with = "output"
-    )]
+    #[arg(long, value_enum, value_name = "PLACE", default_value = "runtime", conflicts_with = "output")]
     pub job_key: JobKey,
     /// Go on although less than 90 % of the file is allocated; decrypt brings the holes back
     #[arg(long, conflicts_with = "output")]
@@ -126,22 +120,10 @@ pub struct ConversionArguments {
     #[arg(long, conflicts_with = "output")]
     pub keep_name: bool,
     /// How bytes are stored
-    #[arg(
-        long,
-        value_enum,
-        value_name = "STORE",
-        default_value = "auto",
-        conflicts_with = "output"
-    )]
+    #[arg(long, value_enum, value_name = "STORE", default_value = "auto", conflicts_with = "output")]
     pub io: Io,
     /// What the job survives
-    #[arg(
-        long,
-        value_enum,
-        value_name = "MODE",
-        default_value = "auto",
-        conflicts_with = "output"
-    )]
+    #[arg(long, value_enum, value_name = "MODE", default_value = "auto", conflicts_with = "output")]
     pub resilience: Resilience,
     /// The word that `--resilience none` needs: an interruption destroys data
     #[arg(long, conflicts_with = "output")]
@@ -407,8 +389,6 @@ mod tests {
             panic!("another command");
         };
         assert_eq!(encrypt.conversion.files, [PathBuf::from("word")]);
-        assert!(
-            Arguments::try_parse_from(["pageseal", "encrypt", "--passphrase=word", "f"]).is_err()
-        );
+        assert!(Arguments::try_parse_from(["pageseal", "encrypt", "--passphrase=word", "f"]).is_err());
     }
 }

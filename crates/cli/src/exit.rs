@@ -36,11 +36,7 @@ impl Exit {
 
     /// The graver of two ends: of several files 4 > 3 > 5 > 1 > 2 > 0.
     pub fn worst(self, other: Exit) -> Exit {
-        if other.gravity() > self.gravity() {
-            other
-        } else {
-            self
-        }
+        if other.gravity() > self.gravity() { other } else { self }
     }
 
     fn gravity(self) -> u8 {
@@ -81,14 +77,7 @@ mod tests {
     #[test]
     fn of_several_files_the_gravest_end_counts() {
         let by_gravity = [4, 3, 5, 1, 2, 0];
-        let ends = [
-            Exit::Damaged,
-            Exit::NoKey,
-            Exit::Interrupted,
-            Exit::Failed,
-            Exit::Usage,
-            Exit::Done,
-        ];
+        let ends = [Exit::Damaged, Exit::NoKey, Exit::Interrupted, Exit::Failed, Exit::Usage, Exit::Done];
         assert_eq!(ends.map(Exit::code), by_gravity);
         for (rank, graver) in ends.iter().enumerate() {
             for lesser in &ends[rank..] {

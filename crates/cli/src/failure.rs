@@ -159,24 +159,16 @@ mod tests {
 
     #[test]
     fn causes_are_told_once() {
-        let failure = Failure::from(Refusal::Unopenable {
-            path: "x".into(),
-            source: io::Error::from_raw_os_error(2),
-        });
-        assert_eq!(
-            failure.message(),
-            "cannot open x: No such file or directory (os error 2)"
-        );
+        let failure =
+            Failure::from(Refusal::Unopenable { path: "x".into(), source: io::Error::from_raw_os_error(2) });
+        assert_eq!(failure.message(), "cannot open x: No such file or directory (os error 2)");
         let failure = Failure::Usage(UsageError::DirectIo);
         assert_eq!(failure.message(), UsageError::DirectIo.to_string());
     }
 
     #[test]
     fn a_missing_key_file_is_no_wrong_key() {
-        let missing = KeyError::Io {
-            path: "key.txt".into(),
-            source: io::Error::from_raw_os_error(2),
-        };
+        let missing = KeyError::Io { path: "key.txt".into(), source: io::Error::from_raw_os_error(2) };
         assert_eq!(Failure::Key(missing).exit(), Exit::Failed);
         assert_eq!(Failure::Key(KeyError::NoIdentities).exit(), Exit::NoKey);
         let bad = "age1x".parse::<pageseal::Recipient>().unwrap_err();

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use pageseal::{
-    Damage, FileStatus, Info, InterruptCause, JobError, JobKind, JobOutcome, JobReport, Notice,
-    OpenError, VerifyReport,
+    Damage, FileStatus, Info, InterruptCause, JobError, JobKind, JobOutcome, JobReport, Notice, OpenError,
+    VerifyReport,
 };
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::notices::{notice_kind, notice_text};
+use crate::output::located_message;
 use crate::remedies::{Situation, remedy};
 
 /// The object of one file. Paths that are not UTF-8 have their bad bytes replaced.
@@ -136,10 +137,7 @@ impl<'a> FileObject<'a> {
             error: failure.map(|failure| error_object(failure, situation)),
             notices: notices
                 .iter()
-                .map(|notice| NoticeObject {
-                    kind: notice_kind(notice),
-                    text: notice_text(notice),
-                })
+                .map(|notice| NoticeObject { kind: notice_kind(notice), text: notice_text(notice) })
                 .collect(),
         }
     }
@@ -227,7 +225,7 @@ fn error_object(failure: &Failure, situation: &Situation<'_>) -> ErrorObject {
     let (chunk, offset_bytes) = place(failure);
     ErrorObject {
         class: failure.class_name(),
-        message: failure.message(),
+        message: located_message(failure, situation),
         remedy: remedy(failure, situation),
         chunk,
         offset_bytes,
@@ -254,11 +252,7 @@ fn damage_place(damage: &Damage) -> (Option<u64>, Option<u64>) {
         | Damage::NeitherOldNorNew { chunk, offset }
         | Damage::NotAsClaimed { chunk, offset }
         | Damage::Ambiguous { chunk, offset } => (Some(chunk), Some(offset)),
-        Damage::Chunks {
-            first_chunk,
-            offset,
-            ..
-        } => (Some(first_chunk), Some(offset)),
+        Damage::Chunks { first_chunk, offset, .. } => (Some(first_chunk), Some(offset)),
         Damage::Table { chunk } => (Some(chunk), None),
         Damage::Padding { offset } => (None, Some(offset)),
         Damage::ForeignBytes { trailer_end, .. } => (None, Some(trailer_end)),
@@ -305,18 +299,10 @@ mod tests {
     fn damage_is_placed() {
         let failure = Failure::from(OpenError::Damaged {
             path: "f".into(),
-            damage: Damage::Chunk {
-                chunk: 7,
-                offset: 7 << 16,
-            },
+            damage: Damage::Chunk { chunk: 7, offset: 7 << 16 },
         });
         let situation = Situation::of("verify");
-        let object = FileObject::new(
-            Path::new("f"),
-            &situation,
-            Err(&failure),
-            &[Notice::NoJobKey],
-        );
+        let object = FileObject::new(Path::new("f"), &situation, Err(&failure), &[Notice::NoJobKey]);
         let value = serde_json::to_value(&object).unwrap();
         assert_eq!(value["ok"], false);
         assert_eq!(value["exit_code"], 4);

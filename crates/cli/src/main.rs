@@ -28,12 +28,7 @@ fn main() -> ExitCode {
         Err(error) => {
             // A closed pipe (`pageseal --help | head -1`) is no reason to fail.
             let _ = error.print();
-            if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            }
-            .into()
+            if error.use_stderr() { Exit::Usage } else { Exit::Done }.into()
         }
     }
 }

@@ -48,24 +48,20 @@ pub fn notice_text(notice: &Notice) -> String {
         Notice::JobKeyOnDisk => {
             "the job key lies in the journal on disk; flash may keep it after it is wiped".into()
         }
-        Notice::ChunkChangedSinceOpened { chunk } => format!(
-            "chunk {chunk} was changed since it was opened, so it was sealed anew with its changes"
-        ),
-        Notice::NameKept { kept, wanted } => format!(
-            "{} exists, so the finished file kept the name {}",
-            wanted.display(),
-            kept.display()
-        ),
+        Notice::ChunkChangedSinceOpened { chunk } => {
+            format!("chunk {chunk} was changed since it was opened, so it was sealed anew with its changes")
+        }
+        Notice::NameKept { kept, wanted } => {
+            format!("{} exists, so the finished file kept the name {}", wanted.display(), kept.display())
+        }
         Notice::NameGone { name } => format!(
             "{} is another file now, so no name was changed; the finished file is where it was moved to",
             name.display()
         ),
         Notice::AttributeLost { attribute } => format!("could not carry over: {attribute}"),
-        Notice::RestartDuringProcessJob => {
-            "the system was restarted during a job that is not safe against \
+        Notice::RestartDuringProcessJob => "the system was restarted during a job that is not safe against \
              power loss: what is done so far is checked first"
-                .into()
-        }
+            .into(),
         Notice::HoleFilled { chunk } => {
             format!("the hole in chunk {chunk} could not be punched again; it is zeros on disk")
         }

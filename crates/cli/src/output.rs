@@ -29,21 +29,23 @@ pub fn write_stdout(bytes: &[u8]) -> Result<(), Failure> {
 
 /// Prints what failed and what to do about it on standard error.
 pub fn print_failure(failure: &Failure, situation: &Situation<'_>) {
-    let what = printable(&failure.message());
+    let what = printable(&located_message(failure, situation));
     let todo = remedy(failure, situation);
-    ignore(writeln!(
-        stderr().lock(),
-        "pageseal: error: {what}\n  → {todo}"
-    ));
+    ignore(writeln!(stderr().lock(), "pageseal: error: {what}\n  → {todo}"));
+}
+
+/// What happened and to which file: some errors, as those of keys, know nothing of files.
+pub fn located_message(failure: &Failure, situation: &Situation<'_>) -> String {
+    let message = failure.message();
+    match situation.file.map(|file| file.display().to_string()) {
+        Some(file) if !message.contains(&file) => format!("{file}: {message}"),
+        _ => message,
+    }
 }
 
 /// Prints something worth knowing on standard error.
 pub fn print_note(text: &str) {
-    ignore(writeln!(
-        stderr().lock(),
-        "pageseal: note: {}",
-        printable(text)
-    ));
+    ignore(writeln!(stderr().lock(), "pageseal: note: {}", printable(text)));
 }
 
 /// Prints a line on standard error.
@@ -61,10 +63,7 @@ pub fn job_line(report: &JobReport, in_place: bool) -> String {
     let mut line = format!(
         "{}  {}  {}, {}",
         outcome_name(report.outcome),
-        report
-            .path
-            .as_deref()
-            .map_or_else(|| "-".into(), shown_path),
+        report.path.as_deref().map_or_else(|| "-".into(), shown_path),
         amount(report.data_len_bytes, report.seconds),
         suite_title(report.suite),
     );
@@ -114,16 +113,26 @@ pub fn suite_title(suite: Suite) -> &'static str {
 
 fn amount(bytes: u64, seconds: f64) -> String {
     let rate = format_rate(bytes, seconds).map_or_else(String::new, |rate| format!(" ({rate})"));
-    format!(
-        "{} in {}{rate}",
-        format_size(bytes),
-        format_seconds(seconds)
-    )
+    format!("{} in {}{rate}", format_size(bytes), format_seconds(seconds))
 }
 
 #[cfg(test)]
 mod tests {
+    use pageseal::{KeyError, OpenError};
+
     use super::*;
+
+    #[test]
+    fn an_error_names_its_file() {
+        let situation = Situation::of("verify").on(Path::new("a.sealed"));
+        let named = |failure| located_message(&failure, &situation);
+        assert_eq!(
+            named(Failure::Key(KeyError::NoIdentities)),
+            "a.sealed: no identity or passphrase was given"
+        );
+        let path = "a.sealed".into();
+        assert_eq!(named(OpenError::NotSealed { path }.into()), "a.sealed is not a sealed file");
+    }
 
     #[test]
     fn amounts_read_well() {

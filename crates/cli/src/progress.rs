@@ -36,20 +36,13 @@ impl Display {
         if !quiet && stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        Display {
-            bar,
-            quiet,
-            notices: Mutex::default(),
-        }
+        Display { bar, quiet, notices: Mutex::default() }
     }
 
     /// Takes the bar away and returns what was noticed.
     pub fn finish(self) -> Vec<Notice> {
         self.bar.finish_and_clear();
-        let notices = self
-            .notices
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let notices = self.notices.into_inner().unwrap_or_else(PoisonError::into_inner);
         if notices.dropped > 0 && !self.quiet {
             print_note(&format!("{} more notes are not shown", notices.dropped));
         }
@@ -59,11 +52,7 @@ impl Display {
 
 impl Progress for Display {
     fn stage(&self, stage: Stage, total_bytes: u64, done_bytes: u64) {
-        let template = if total_bytes == 0 {
-            TEMPLATE_WITHOUT_TOTAL
-        } else {
-            TEMPLATE
-        };
+        let template = if total_bytes == 0 { TEMPLATE_WITHOUT_TOTAL } else { TEMPLATE };
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
         }

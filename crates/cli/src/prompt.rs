@@ -50,9 +50,7 @@ fn means_no_terminal(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(ENXIO | EIO))
         || matches!(
             error.kind(),
-            io::ErrorKind::NotFound
-                | io::ErrorKind::PermissionDenied
-                | io::ErrorKind::UnexpectedEof
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::UnexpectedEof
         )
 }
 

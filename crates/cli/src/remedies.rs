@@ -25,19 +25,12 @@ pub struct Situation<'a> {
 impl<'a> Situation<'a> {
     /// A command that works on no file.
     pub fn of(command: &'static str) -> Self {
-        Situation {
-            command,
-            file: None,
-            journal: None,
-        }
+        Situation { command, file: None, journal: None }
     }
 
     /// The same on one file.
     pub fn on(self, file: &'a Path) -> Self {
-        Situation {
-            file: Some(file),
-            ..self
-        }
+        Situation { file: Some(file), ..self }
     }
 
     fn file_word(&self) -> String {
@@ -45,30 +38,16 @@ impl<'a> Situation<'a> {
     }
 
     fn journal_words(&self) -> String {
-        self.journal.map_or_else(String::new, |path| {
-            format!("--journal {} ", shell_quote(path))
-        })
+        self.journal.map_or_else(String::new, |path| format!("--journal {} ", shell_quote(path)))
     }
 
     fn resume(&self, kind: JobKind, path: &Path) -> String {
-        let word = if kind == JobKind::Decrypt {
-            "--decrypt "
-        } else {
-            ""
-        };
-        format!(
-            "`pageseal resume {word}{}{}`",
-            self.journal_words(),
-            shell_quote(path)
-        )
+        let word = if kind == JobKind::Decrypt { "--decrypt " } else { "" };
+        format!("`pageseal resume {word}{}{}`", self.journal_words(), shell_quote(path))
     }
 
     fn rollback(&self, path: &Path) -> String {
-        format!(
-            "`pageseal rollback {}{}`",
-            self.journal_words(),
-            shell_quote(path)
-        )
+        format!("`pageseal rollback {}{}`", self.journal_words(), shell_quote(path))
     }
 }
 
@@ -96,9 +75,7 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
         Failure::Key(error) => of_key(error, situation),
         Failure::Demo(error) => of_demo(error),
         Failure::Write { source, .. } | Failure::Stdout { source } => match source.kind() {
-            ErrorKind::AlreadyExists => {
-                "move it away or choose another name; nothing is overwritten".into()
-            }
+            ErrorKind::AlreadyExists => "move it away or choose another name; nothing is overwritten".into(),
             ErrorKind::StorageFull => "free some space and run it again".into(),
             ErrorKind::NotFound => "make the folder first".into(),
             _ => "check the place with `ls -ld` and `df`, then run it again".into(),
@@ -110,20 +87,11 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
     }
 }
 
-fn next_commands(
-    kind: JobKind,
-    rolling_back: bool,
-    path: &Path,
-    situation: &Situation<'_>,
-) -> String {
+fn next_commands(kind: JobKind, rolling_back: bool, path: &Path, situation: &Situation<'_>) -> String {
     if rolling_back {
         return format!("run {} to finish undoing", situation.rollback(path));
     }
-    format!(
-        "run {} to go on or {} to undo",
-        situation.resume(kind, path),
-        situation.rollback(path)
-    )
+    format!("run {} to go on or {} to undo", situation.resume(kind, path), situation.rollback(path))
 }
 
 /// What must be done before the job can go on, with a comma behind it.
@@ -134,16 +102,10 @@ fn before_going_on(cause: &InterruptCause) -> &'static str {
             "free some space, then "
         }
         InterruptCause::Io { .. } => "check the disk (`dmesg`, `smartctl`), then ",
-        InterruptCause::Journal { .. } => {
-            "check the disk that holds the journal and its free space, then "
-        }
+        InterruptCause::Journal { .. } => "check the disk that holds the journal and its free space, then ",
         InterruptCause::ChangedByOthers { .. } => "stop the other process (`fuser -v FILE`), then ",
-        InterruptCause::Damaged(_) => {
-            "put the damaged bytes back from a backup if you have one, then "
-        }
-        InterruptCause::Worker(_) => {
-            "this is a fault of pageseal, please report it; nothing is lost: "
-        }
+        InterruptCause::Damaged(_) => "put the damaged bytes back from a backup if you have one, then ",
+        InterruptCause::Worker(_) => "this is a fault of pageseal, please report it; nothing is lost: ",
         _ => "",
     }
 }
@@ -158,12 +120,8 @@ fn of_usage(error: &UsageError, situation: &Situation<'_>) -> String {
         UsageError::StdinNeedsOutput => {
             format!("say where the result goes: `pageseal {command} -o OUT -`")
         }
-        UsageError::JsonAndDataOnStdout => {
-            "write to a file with -o OUT, or leave out --json".into()
-        }
-        UsageError::DataToTerminal => {
-            "send it to a file or a program: `-o OUT`, `> OUT`, `| PROGRAM`".into()
-        }
+        UsageError::JsonAndDataOnStdout => "write to a file with -o OUT, or leave out --json".into(),
+        UsageError::DataToTerminal => "send it to a file or a program: `-o OUT`, `> OUT`, `| PROGRAM`".into(),
         UsageError::NoTerminal => "give the passphrase with --passphrase-file FILE".into(),
         UsageError::PassphrasesDiffer => "nothing was changed; run it again".into(),
     }
@@ -179,39 +137,24 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             }
             _ => format!("look at it with `ls -l {}`", shell_quote(path)),
         },
-        Refusal::NotRegular { .. } => {
-            "name regular files, one by one; for a pipe use -o OUT and `-`".into()
-        }
+        Refusal::NotRegular { .. } => "name regular files, one by one; for a pipe use -o OUT and `-`".into(),
         Refusal::SymbolicLink { path } => {
-            format!(
-                "name the file itself: `readlink -f {}` tells it",
-                shell_quote(path)
-            )
+            format!("name the file itself: `readlink -f {}` tells it", shell_quote(path))
         }
         Refusal::Immutable { path, .. } => {
-            format!(
-                "take the attribute off with `chattr -i -a {}`",
-                shell_quote(path)
-            )
+            format!("take the attribute off with `chattr -i -a {}`", shell_quote(path))
         }
         Refusal::AlreadySealed { path } => {
-            format!(
-                "there is nothing to do; `pageseal verify {}` checks it",
-                shell_quote(path)
-            )
+            format!("there is nothing to do; `pageseal verify {}` checks it", shell_quote(path))
         }
         Refusal::HardLinks { .. } => {
-            "if all of its names may show the new content, add --allow-links; else use -o OUT"
-                .into()
+            "if all of its names may show the new content, add --allow-links; else use -o OUT".into()
         }
         Refusal::Sparse { .. } => {
             "add --allow-sparse: the holes take space while sealed and come back on decrypt".into()
         }
         Refusal::OpenForWriting { path } => {
-            format!(
-                "find the process with `fuser -v {}` and stop it",
-                shell_quote(path)
-            )
+            format!("find the process with `fuser -v {}` and stop it", shell_quote(path))
         }
         Refusal::Locked { .. } => "wait until the other job ends, or stop it with Ctrl-C".into(),
         Refusal::TargetExists { path } => format!(
@@ -240,10 +183,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             format!("run {} to finish undoing", situation.rollback(path))
         }
         Refusal::OnlyFinish { path } => {
-            format!(
-                "run {} to finish it",
-                situation.resume(JobKind::Decrypt, path)
-            )
+            format!("run {} to finish it", situation.resume(JobKind::Decrypt, path))
         }
         Refusal::DecryptWordMissing { path } => format!(
             "run {} to go on to plaintext or {} to undo",
@@ -272,12 +212,9 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         }
         Refusal::TooManyRecipients { .. } => "seal for fewer recipients".into(),
         Refusal::UnsoundPair => "use --io buffered, or --resilience journal with --io mmap".into(),
-        Refusal::ChecksumUnsound { .. } => {
-            "use --resilience journal, or leave the choice to auto".into()
-        }
+        Refusal::ChecksumUnsound { .. } => "use --resilience journal, or leave the choice to auto".into(),
         Refusal::DataLossNotAccepted => {
-            "leave out --resilience none, or add --accept-data-loss if the file can be had again"
-                .into()
+            "leave out --resilience none, or add --accept-data-loss if the file can be had again".into()
         }
         Refusal::BadValue { .. } => format!("see `pageseal {} --help`", situation.command),
         Refusal::TooLong { .. } => "split the file".into(),
@@ -293,10 +230,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         }
         Refusal::Cancelled => "there is nothing to clean up; run it again when you like".into(),
         Refusal::Random => "check that /dev/urandom works, then run it again".into(),
-        _ => format!(
-            "nothing was changed; see `pageseal {} --help`",
-            situation.command
-        ),
+        _ => format!("nothing was changed; see `pageseal {} --help`", situation.command),
     }
 }
 
@@ -308,18 +242,12 @@ fn of_open(error: &OpenError, situation: &Situation<'_>) -> String {
              `pageseal trailer import --from TRAILER -i IDENTITY {0}`",
             shell_quote(path)
         ),
-        OpenError::Interrupted {
-            path,
-            kind,
-            journal_found: true,
-        } => next_commands(*kind, false, path, situation),
+        OpenError::Interrupted { path, kind, journal_found: true } => {
+            next_commands(*kind, false, path, situation)
+        }
         OpenError::Interrupted { path, kind, .. } => format!(
             "its journal is missing: put it back, or name it: `pageseal resume {}--journal PATH {}`",
-            if *kind == JobKind::Decrypt {
-                "--decrypt "
-            } else {
-                ""
-            },
+            if *kind == JobKind::Decrypt { "--decrypt " } else { "" },
             shell_quote(path)
         ),
         OpenError::Newer { .. } => "use a newer pageseal".into(),
@@ -352,6 +280,9 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         Damage::WrongMac { .. } => format!(
             "do not trust this file: restore a backup, or put an exported trailer back: {import}"
         ),
+        Damage::Chunk { .. } | Damage::Chunks { .. } if situation.command == "verify" => {
+            "restore those bytes from a backup of the sealed file".into()
+        }
         Damage::Chunk { .. } | Damage::Chunks { .. } => format!(
             "restore those bytes from a backup of the sealed file; `pageseal verify {file}` counts all damaged chunks"
         ),
@@ -380,9 +311,7 @@ fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
     let file = situation.file_word();
     match error {
         KeyError::NoKeyFits { .. } => {
-            format!(
-                "try another -i IDENTITY or passphrase; `pageseal info {file}` lists the key slots"
-            )
+            format!("try another -i IDENTITY or passphrase; `pageseal info {file}` lists the key slots")
         }
         KeyError::NoIdentities | KeyError::NoPassphrase => {
             "give -i IDENTITY or --passphrase-file FILE, or run it on a terminal".into()
@@ -398,15 +327,12 @@ fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
             format!("check that `age-plugin-{name}` is in $PATH and works")
         }
         KeyError::BadRecipient { .. } => {
-            "give a public key (age1...); `pageseal keygen` prints one, `age-keygen -y key.txt` too"
-                .into()
+            "give a public key (age1...); `pageseal keygen` prints one, `age-keygen -y key.txt` too".into()
         }
         KeyError::RecipientsFile { .. } => {
             "have one public key (age1...) on each line; # begins a comment".into()
         }
-        KeyError::IdentityFile { .. } => {
-            "give a file made by `pageseal keygen` or `age-keygen`".into()
-        }
+        KeyError::IdentityFile { .. } => "give a file made by `pageseal keygen` or `age-keygen`".into(),
         KeyError::PassphraseFile { .. } => {
             "have the passphrase alone in the file, as one line of text".into()
         }
@@ -428,9 +354,7 @@ fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
 fn of_demo(error: &DemoError) -> String {
     match error {
         DemoError::NoThreads | DemoError::Pool { .. } => "try another --threads N".into(),
-        DemoError::NoSpace { .. } => {
-            "make it smaller with --size, or go elsewhere with --dir DIR".into()
-        }
+        DemoError::NoSpace { .. } => "make it smaller with --size, or go elsewhere with --dir DIR".into(),
         DemoError::Io { .. } => "choose a folder that can be written with --dir DIR".into(),
         DemoError::Verification { .. } => "test the memory and the disk of this machine".into(),
         _ => "see `pageseal demo --help`".into(),

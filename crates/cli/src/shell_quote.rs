@@ -9,11 +9,7 @@ use std::path::Path;
 pub fn shell_quote(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     // A leading dash would be taken for an option.
-    let prefix = if bytes.first() == Some(&b'-') {
-        "./"
-    } else {
-        ""
-    };
+    let prefix = if bytes.first() == Some(&b'-') { "./" } else { "" };
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.is_empty() && text.chars().all(is_bare) => format!("{prefix}{text}"),
         Ok(text) if !text.chars().any(is_unprintable) => {
@@ -27,13 +23,7 @@ pub fn shell_quote(path: &Path) -> String {
 /// from others.
 pub fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| {
-            if is_unprintable(c) {
-                c.escape_default().to_string()
-            } else {
-                c.to_string()
-            }
-        })
+        .map(|c| if is_unprintable(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 
@@ -43,8 +33,7 @@ fn is_bare(c: char) -> bool {
 
 fn is_unprintable(c: char) -> bool {
     // The second group turns the direction of the text around.
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn escape_bytes(text: &OsStr) -> String {

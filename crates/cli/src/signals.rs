@@ -31,16 +31,11 @@ pub fn install(second_ends: bool) -> io::Result<Cancellation> {
 
 /// The mask of signals that the process was started with as ignored; without /proc none.
 fn ignored_signals() -> u64 {
-    std::fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| parse_ignored(&status))
-        .unwrap_or(0)
+    std::fs::read_to_string("/proc/self/status").ok().and_then(|status| parse_ignored(&status)).unwrap_or(0)
 }
 
 fn parse_ignored(status: &str) -> Option<u64> {
-    let mask = status
-        .lines()
-        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
@@ -54,8 +49,7 @@ mod tests {
 
     #[test]
     fn the_mask_of_ignored_signals_is_read() {
-        let status =
-            "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\tff\n";
+        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\nSigCgt:\tff\n";
         let mask = parse_ignored(status).unwrap();
         assert!(is_in_mask(mask, SIGHUP));
         assert!(!is_in_mask(mask, SIGINT));

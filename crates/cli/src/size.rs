@@ -1,12 +1,7 @@
 //! Sizes, rates and times as people write and read them. Units are binary: 1 KiB = 1024 bytes.
 
-const UNITS: [(&str, u64); 5] = [
-    ("B", 1),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-];
+const UNITS: [(&str, u64); 5] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// Why a text is no size.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,9 +38,7 @@ pub fn parse_size(text: &str) -> Result<u64, SizeError> {
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(unit))
             .map(|&(_, factor)| factor)
-            .ok_or_else(|| SizeError::UnknownUnit {
-                unit: unit.to_owned(),
-            })?,
+            .ok_or_else(|| SizeError::UnknownUnit { unit: unit.to_owned() })?,
     };
     let number: u64 = number.parse().map_err(|_| SizeError::TooLarge)?;
     number.checked_mul(factor).ok_or(SizeError::TooLarge)
@@ -64,12 +57,8 @@ pub fn parse_chunk_size(text: &str) -> Result<u64, SizeError> {
 /// `5.0 GiB`, `512 B`.
 pub fn format_size(bytes: u64) -> String {
     // Rounding must not give "1024.0 KiB": such a value is shown in the next unit.
-    let (name, factor) = UNITS
-        .iter()
-        .rev()
-        .find(|&&(_, factor)| tenths(bytes, factor) >= 10)
-        .copied()
-        .unwrap_or(UNITS[0]);
+    let (name, factor) =
+        UNITS.iter().rev().find(|&&(_, factor)| tenths(bytes, factor) >= 10).copied().unwrap_or(UNITS[0]);
     if factor == 1 {
         return format!("{bytes} B");
     }
@@ -84,8 +73,7 @@ fn tenths(bytes: u64, factor: u64) -> u128 {
 /// `2.4 GiB/s`; nothing where the time is too short to divide by.
 pub fn format_rate(bytes: u64, seconds: f64) -> Option<String> {
     // A rate needs no more precision than an f64 has.
-    (bytes > 0 && seconds > 1e-6)
-        .then(|| format!("{}/s", format_size((bytes as f64 / seconds) as u64)))
+    (bytes > 0 && seconds > 1e-6).then(|| format!("{}/s", format_size((bytes as f64 / seconds) as u64)))
 }
 
 /// `12 ms`, `2.1 s`, `3 min 20 s`, `2 h 5 min`.
@@ -98,11 +86,7 @@ pub fn format_seconds(seconds: f64) -> String {
     }
     let whole = seconds.round() as u64;
     let (hours, minutes) = (whole / 3600, whole / 60 % 60);
-    if hours == 0 {
-        format!("{minutes} min {} s", whole % 60)
-    } else {
-        format!("{hours} h {minutes} min")
-    }
+    if hours == 0 { format!("{minutes} min {} s", whole % 60) } else { format!("{hours} h {minutes} min") }
 }
 
 /// Whole per cent, never 100 before all is done.
@@ -142,10 +126,7 @@ mod tests {
         }
         for text in ["1MB", "1K", "1.5GiB", "1KiBs", "1 2", "0x10"] {
             let result = parse_size(text);
-            assert!(
-                matches!(result, Err(SizeError::UnknownUnit { .. })),
-                "{text}"
-            );
+            assert!(matches!(result, Err(SizeError::UnknownUnit { .. })), "{text}");
         }
         for text in ["18446744073709551616", "16777216TiB"] {
             assert_eq!(parse_size(text), Err(SizeError::TooLarge), "{text}");
@@ -157,11 +138,7 @@ mod tests {
         assert_eq!(parse_chunk_size("64KiB"), Ok(65_536));
         assert_eq!(parse_chunk_size("1MiB"), Ok(1 << 20));
         for text in ["0", "32KiB", "65535", "96KiB", "2MiB"] {
-            assert_eq!(
-                parse_chunk_size(text),
-                Err(SizeError::NoChunkSize),
-                "{text}"
-            );
+            assert_eq!(parse_chunk_size(text), Err(SizeError::NoChunkSize), "{text}");
         }
     }
 

@@ -16,12 +16,7 @@ impl Aegis {
         Self(key.clone())
     }
 
-    pub(crate) fn seal(
-        &self,
-        nonce: &[u8; NONCE_BYTES],
-        aad: &[u8],
-        buf: &mut [u8],
-    ) -> [u8; TAG_BYTES] {
+    pub(crate) fn seal(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], buf: &mut [u8]) -> [u8; TAG_BYTES] {
         Aegis256X2::<TAG_BYTES>::new(self.0.bytes(), &widen(nonce)).encrypt_in_place(buf, aad)
     }
 

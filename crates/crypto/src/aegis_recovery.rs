@@ -33,12 +33,7 @@ pub(crate) struct AegisRecovery<'a> {
 
 impl<'a> AegisRecovery<'a> {
     pub(crate) fn new(key: &'a Secret<32>, nonce: [u8; 32], aad: Vec<u8>) -> Self {
-        Self {
-            key,
-            nonce,
-            aad,
-            sink: Zeroizing::new(vec![0; SINK_BYTES]),
-        }
+        Self { key, nonce, aad, sink: Zeroizing::new(vec![0; SINK_BYTES]) }
     }
 
     /// Turns `stored` into plaintext, placed at `start`, a multiple of [`UNIT_BYTES`]. `chunk` must hold

@@ -129,11 +129,7 @@ impl ChunkCipher {
         buf: &mut [u8],
     ) -> Result<(), OpenError> {
         if buf.len() > MAX_CHUNK_BYTES {
-            return Err(OpenError::Length {
-                given: buf.len(),
-                min: 0,
-                max: MAX_CHUNK_BYTES,
-            });
+            return Err(OpenError::Length { given: buf.len(), min: 0, max: MAX_CHUNK_BYTES });
         }
         let aad = self.associated_data(meta, buf.len() as u32);
         match &self.aead {
@@ -229,9 +225,6 @@ mod tests {
         expected.extend(0x40..0x58);
         expected.extend([0x14, 0x13, 0x12, 0x11]);
         expected.extend([0x22, 0x21, 0, 0]);
-        assert_eq!(
-            cipher.associated_data(&meta, 0x0011_2233).as_slice(),
-            expected
-        );
+        assert_eq!(cipher.associated_data(&meta, 0x0011_2233).as_slice(), expected);
     }
 }

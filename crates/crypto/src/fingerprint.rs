@@ -68,18 +68,8 @@ impl FingerprintKey {
     ///
     /// # Panics
     /// If `out` has not exactly [`block_count`] elements.
-    pub fn blocks(
-        &self,
-        job_sequence: u64,
-        first_block: u64,
-        plaintext: &[u8],
-        out: &mut [Fingerprint],
-    ) {
-        assert_eq!(
-            out.len(),
-            block_count(plaintext.len()),
-            "one fingerprint for each block"
-        );
+    pub fn blocks(&self, job_sequence: u64, first_block: u64, plaintext: &[u8], out: &mut [Fingerprint]) {
+        assert_eq!(out.len(), block_count(plaintext.len()), "one fingerprint for each block");
         let blocks = plaintext.chunks(BLOCK_BYTES).zip(first_block..);
         for ((block, index), out) in blocks.zip(out) {
             *out = self.block(job_sequence, index, block);
@@ -95,9 +85,7 @@ impl FingerprintKey {
         plaintext: &[u8],
         expected: &Fingerprint,
     ) -> bool {
-        self.block(job_sequence, block_index, plaintext)
-            .ct_eq(expected)
-            .into()
+        self.block(job_sequence, block_index, plaintext).ct_eq(expected).into()
     }
 
     /// Whether consecutive blocks have these fingerprints.
@@ -147,15 +135,9 @@ mod tests {
         for (position, block) in [(0, 100), (BLOCK_BYTES, 101), (2 * BLOCK_BYTES, 102)] {
             let mut changed = bytes.clone();
             changed[position] ^= 1;
-            assert_eq!(
-                key.verify_blocks(7, 100, &changed, &prints),
-                mismatch(block)
-            );
+            assert_eq!(key.verify_blocks(7, 100, &changed, &prints), mismatch(block));
         }
-        let count = FingerprintError::Count {
-            blocks: 3,
-            given: 2,
-        };
+        let count = FingerprintError::Count { blocks: 3, given: 2 };
         assert_eq!(key.verify_blocks(7, 100, &bytes, &prints[..2]), Err(count));
     }
 

@@ -51,9 +51,6 @@ mod tests {
         message.extend([5; 16]);
         message.extend([2, 0, 0, 0, 7, 0, 0, 0]);
         let expected: [u8; 32] = Sha256::digest(&message).into();
-        assert_eq!(
-            header_hash(Suite::XChaCha20Poly1305, 20, &[5; 16], 2, 7),
-            expected
-        );
+        assert_eq!(header_hash(Suite::XChaCha20Poly1305, 20, &[5; 16], 2, 7), expected);
     }
 }

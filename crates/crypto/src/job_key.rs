@@ -50,8 +50,8 @@ impl JobKey {
         file_id: &[u8; 16],
         file_key: &FileKey,
     ) -> Result<[u8; WRAPPED_FILE_KEY_BYTES], RandomError> {
-        let message = XChaCha::new(&self.0)
-            .seal_message(&associated_data(job_id, file_id), file_key.expose())?;
+        let message =
+            XChaCha::new(&self.0).seal_message(&associated_data(job_id, file_id), file_key.expose())?;
         let mut wrapped = [0; WRAPPED_FILE_KEY_BYTES];
         wrapped.copy_from_slice(&message);
         Ok(wrapped)
@@ -68,8 +68,7 @@ impl JobKey {
         file_id: &[u8; 16],
         wrapped: &[u8; WRAPPED_FILE_KEY_BYTES],
     ) -> Result<FileKey, OpenError> {
-        let plaintext =
-            XChaCha::new(&self.0).open_message(&associated_data(job_id, file_id), wrapped)?;
+        let plaintext = XChaCha::new(&self.0).open_message(&associated_data(job_id, file_id), wrapped)?;
         let mut bytes = [0; 32];
         bytes.copy_from_slice(&plaintext);
         let file_key = FileKey::from_bytes(bytes);

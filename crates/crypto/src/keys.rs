@@ -107,10 +107,7 @@ struct Kdf<'a> {
 
 impl<'a> Kdf<'a> {
     fn new(file_key: &FileKey, context: &'a KeyContext) -> Self {
-        Self {
-            hkdf: Hkdf::new(Some(SALT), file_key.expose()),
-            context,
-        }
+        Self { hkdf: Hkdf::new(Some(SALT), file_key.expose()), context }
     }
 
     fn key<const N: usize>(&self, label: &[u8]) -> Secret<N> {
@@ -137,11 +134,7 @@ mod tests {
 
     #[test]
     fn keys_are_those_of_rfc_5869_with_the_documented_info() {
-        let context = KeyContext {
-            suite: Suite::Xaes256Gcm,
-            chunk_log2: 18,
-            file_id: [3; 16],
-        };
+        let context = KeyContext { suite: Suite::Xaes256Gcm, chunk_log2: 18, file_id: [3; 16] };
         let file_key = FileKey::from_bytes([4; 32]);
         let kdf = Kdf::new(&file_key, &context);
         for label in ["chunk", "metadata", "slot info", "journal", "commitment"] {

@@ -84,8 +84,23 @@ pub enum RebuildError {
 ///
 /// `buf` holds the whole chunk and must be a private copy. It may be empty, and of any length.
 ///
-/// The time is linear: about 0.25 ms for 64 KiB with AEGIS, less with the others, and about 0.5 ms more for
-/// each mixed block (one core of Zen 4, optimized build).
+/// A block is read as all-old, then as all-new, then in every combination of its sectors. A reading
+/// that is confirmed ends this, except that all-new is compared with a confirmed all-old where it
+/// costs nothing, and that all combinations are gone through.
+///
+/// It can be slow with AEGIS, where reading 32 sealed bytes takes an encryption of all plaintext before
+/// them in the chunk, so the time grows with the square of the chunk. On one core of Zen 4 (optimized
+/// build), from plain to sealed:
+///
+/// | blocks found | 64 KiB | 1 MiB |
+/// |---|---|---|
+/// | all old | 0.02 ms | 0.2 ms |
+/// | all new | 3.3 ms | 0.8 s |
+/// | one mixed, the others old | at most 13 ms | at most 0.3 s |
+/// | all mixed | 110 ms | 28 s |
+///
+/// From sealed to plain, blocks that are all old or all new take what all-new ones take here; from
+/// sealed to sealed, twice that. The other suites take well under a millisecond for each mixed block.
 ///
 /// # Errors
 /// [`RebuildError::NoMatch`] and [`RebuildError::Ambiguous`] name the first block that could not be
@@ -115,10 +130,7 @@ fn rebuild_blocks(
 ) -> Result<Rebuilt, RebuildError> {
     let blocks = block_count(buf.len());
     if expected.fingerprints.len() != blocks {
-        return Err(RebuildError::FingerprintCount {
-            blocks,
-            given: expected.fingerprints.len(),
-        });
+        return Err(RebuildError::FingerprintCount { blocks, given: expected.fingerprints.len() });
     }
     let mut readers = Readers::new(old, new, buf.len());
     let mut rebuilt = Rebuilt::default();

@@ -59,18 +59,12 @@ mod tests {
             for len in 0..sealed.len() {
                 let expected_length_error = len < 40;
                 let error = key.open(&[1; 16], &sealed[..len]).unwrap_err();
-                assert_eq!(
-                    matches!(error, OpenError::Length { .. }),
-                    expected_length_error
-                );
+                assert_eq!(matches!(error, OpenError::Length { .. }), expected_length_error);
             }
             for byte in 0..sealed.len() {
                 let mut forged = sealed.clone();
                 forged[byte] ^= 1;
-                assert_eq!(
-                    key.open(&[1; 16], &forged).unwrap_err(),
-                    OpenError::Authentication
-                );
+                assert_eq!(key.open(&[1; 16], &forged).unwrap_err(), OpenError::Authentication);
             }
         }
         Ok(())

@@ -17,11 +17,7 @@ pub enum Suite {
 
 impl Suite {
     /// Every suite, in the order of the bytes that name them.
-    pub const ALL: [Suite; 3] = [
-        Suite::Aegis256X2,
-        Suite::Xaes256Gcm,
-        Suite::XChaCha20Poly1305,
-    ];
+    pub const ALL: [Suite; 3] = [Suite::Aegis256X2, Suite::Xaes256Gcm, Suite::XChaCha20Poly1305];
 
     /// The byte that stands for the suite in files.
     #[must_use]
@@ -52,11 +48,7 @@ impl Suite {
     /// XChaCha20-Poly1305, which needs none to be fast and free of secret-dependent timing.
     #[must_use]
     pub fn default_for_cpu() -> Self {
-        if cpu_has_aes() {
-            Suite::Aegis256X2
-        } else {
-            Suite::XChaCha20Poly1305
-        }
+        if cpu_has_aes() { Suite::Aegis256X2 } else { Suite::XChaCha20Poly1305 }
     }
 }
 
@@ -85,10 +77,7 @@ impl TryFrom<u8> for Suite {
     type Error = UnknownSuite;
 
     fn try_from(id: u8) -> Result<Self, UnknownSuite> {
-        Suite::ALL
-            .into_iter()
-            .find(|suite| suite.id() == id)
-            .ok_or(UnknownSuite(id))
+        Suite::ALL.into_iter().find(|suite| suite.id() == id).ok_or(UnknownSuite(id))
     }
 }
 
@@ -99,9 +88,7 @@ impl FromStr for Suite {
         Suite::ALL
             .into_iter()
             .find(|suite| suite.name() == name)
-            .ok_or_else(|| UnknownSuiteName {
-                name: name.to_owned(),
-            })
+            .ok_or_else(|| UnknownSuiteName { name: name.to_owned() })
     }
 }
 

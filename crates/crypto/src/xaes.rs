@@ -35,20 +35,13 @@ impl Xaes {
         Self { aes, cmac_k1 }
     }
 
-    pub(crate) fn seal(
-        &self,
-        nonce: &[u8; NONCE_BYTES],
-        aad: &[u8],
-        buf: &mut [u8],
-    ) -> [u8; TAG_BYTES] {
+    pub(crate) fn seal(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], buf: &mut [u8]) -> [u8; TAG_BYTES] {
         let (key, nonce) = self.derive(nonce);
         // It fails beyond 64 GiB only, and nothing here is longer than a chunk.
         let tag = key
             .seal_in_place_separate_tag(nonce, Aad::from(aad), buf)
             .expect("a chunk is within the limit of GCM");
-        tag.as_ref()
-            .try_into()
-            .expect("the tag of AES-256-GCM has 16 bytes")
+        tag.as_ref().try_into().expect("the tag of AES-256-GCM has 16 bytes")
     }
 
     /// On failure `buf` holds anything: the caller wipes it.
@@ -67,14 +60,10 @@ impl Xaes {
 
     fn derive(&self, nonce: &[u8; NONCE_BYTES]) -> (LessSafeKey, Nonce) {
         let key = self.derived_key(nonce);
-        let key =
-            UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("32 bytes are a key of AES-256-GCM");
+        let key = UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("32 bytes are a key of AES-256-GCM");
         let mut gcm_nonce = [0; NONCE_BYTES - DERIVATION_BYTES];
         gcm_nonce.copy_from_slice(&nonce[DERIVATION_BYTES..]);
-        (
-            LessSafeKey::new(key),
-            Nonce::assume_unique_for_key(gcm_nonce),
-        )
+        (LessSafeKey::new(key), Nonce::assume_unique_for_key(gcm_nonce))
     }
 
     fn derived_key(&self, nonce: &[u8; NONCE_BYTES]) -> Zeroizing<[u8; 32]> {
@@ -96,9 +85,7 @@ impl Xaes {
 /// Multiplies by x in the field of CMAC, without a branch on the secret.
 fn double(block: &mut [u8; 16]) {
     // The block is a number with its highest byte first, which is how NIST writes it.
-    let mut value = block
-        .iter()
-        .fold(0u128, |value, byte| value << 8 | u128::from(*byte));
+    let mut value = block.iter().fold(0u128, |value, byte| value << 8 | u128::from(*byte));
     let carry_mask = (value >> 127).wrapping_neg();
     value = (value << 1) ^ (carry_mask & REDUCTION);
     for (i, byte) in block.iter_mut().enumerate() {

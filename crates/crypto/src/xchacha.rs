@@ -19,12 +19,7 @@ impl XChaCha {
         Self(Box::new(XChaCha20Poly1305::new(key.bytes().into())))
     }
 
-    pub(crate) fn seal(
-        &self,
-        nonce: &[u8; NONCE_BYTES],
-        aad: &[u8],
-        buf: &mut [u8],
-    ) -> [u8; TAG_BYTES] {
+    pub(crate) fn seal(&self, nonce: &[u8; NONCE_BYTES], aad: &[u8], buf: &mut [u8]) -> [u8; TAG_BYTES] {
         // It fails beyond 256 GiB only, and nothing here is longer than a chunk.
         self.0
             .encrypt_inout_detached(&XNonce::from(*nonce), aad, InOutBuf::from(buf))
@@ -41,21 +36,12 @@ impl XChaCha {
         buf: &mut [u8],
     ) -> Result<(), OpenError> {
         self.0
-            .decrypt_inout_detached(
-                &XNonce::from(*nonce),
-                aad,
-                InOutBuf::from(buf),
-                &Tag::from(*tag),
-            )
+            .decrypt_inout_detached(&XNonce::from(*nonce), aad, InOutBuf::from(buf), &Tag::from(*tag))
             .map_err(|_| OpenError::Authentication)
     }
 
     /// Seals under a fresh nonce, in the form nonce || ciphertext || tag.
-    pub(crate) fn seal_message(
-        &self,
-        aad: &[u8],
-        plaintext: &[u8],
-    ) -> Result<Vec<u8>, RandomError> {
+    pub(crate) fn seal_message(&self, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, RandomError> {
         let nonce = random_nonce()?;
         let mut message = Vec::with_capacity(NONCE_BYTES + plaintext.len() + TAG_BYTES);
         message.extend_from_slice(&nonce);
@@ -66,19 +52,10 @@ impl XChaCha {
     }
 
     /// Opens nonce || ciphertext || tag.
-    pub(crate) fn open_message(
-        &self,
-        aad: &[u8],
-        message: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let too_short = OpenError::Length {
-            given: message.len(),
-            min: NONCE_BYTES + TAG_BYTES,
-            max: usize::MAX,
-        };
-        let (nonce, rest) = message
-            .split_first_chunk::<NONCE_BYTES>()
-            .ok_or(too_short.clone())?;
+    pub(crate) fn open_message(&self, aad: &[u8], message: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let too_short =
+            OpenError::Length { given: message.len(), min: NONCE_BYTES + TAG_BYTES, max: usize::MAX };
+        let (nonce, rest) = message.split_first_chunk::<NONCE_BYTES>().ok_or(too_short.clone())?;
         let (ciphertext, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(too_short)?;
         let mut plaintext = Zeroizing::new(ciphertext.to_vec());
         let opened = self.open(nonce, aad, tag, &mut plaintext);

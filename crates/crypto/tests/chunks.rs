@@ -9,12 +9,7 @@ use pageseal_crypto::{
 use proptest::prelude::*;
 
 /// Opens a copy and demands that it fails and leaves nothing.
-fn assert_refused(
-    keys: &DerivedKeys,
-    meta: &ChunkMeta,
-    tag: &[u8; 32],
-    ciphertext: &[u8],
-) -> OpenError {
+fn assert_refused(keys: &DerivedKeys, meta: &ChunkMeta, tag: &[u8; 32], ciphertext: &[u8]) -> OpenError {
     let mut buf = ciphertext.to_vec();
     let error = keys.chunk.open_in_place(meta, tag, &mut buf).unwrap_err();
     assert!(buf.iter().all(|byte| *byte == 0), "not wiped");
@@ -43,20 +38,11 @@ fn every_field_of_the_associated_data_is_bound() {
     let sealed = meta(5);
     let others = [
         ChunkMeta { index: 6, ..sealed },
-        ChunkMeta {
-            index: 5 + (1 << 40),
-            ..sealed
-        },
-        ChunkMeta {
-            is_final: true,
-            ..sealed
-        },
+        ChunkMeta { index: 5 + (1 << 40), ..sealed },
+        ChunkMeta { is_final: true, ..sealed },
         ChunkMeta { epoch: 1, ..sealed },
         ChunkMeta { flags: 1, ..sealed },
-        ChunkMeta {
-            nonce: meta(4).nonce,
-            ..sealed
-        },
+        ChunkMeta { nonce: meta(4).nonce, ..sealed },
     ];
     for suite in Suite::ALL {
         let keys = keys(suite);
@@ -79,28 +65,15 @@ fn every_field_of_the_associated_data_is_bound() {
 
 #[test]
 fn key_suite_chunk_size_and_file_are_bound() {
-    let context = KeyContext {
-        suite: Suite::Xaes256Gcm,
-        chunk_log2: 16,
-        file_id: FILE_ID,
-    };
+    let context = KeyContext { suite: Suite::Xaes256Gcm, chunk_log2: 16, file_id: FILE_ID };
     let file_key = FileKey::from_bytes([1; 32]);
     let keys = DerivedKeys::derive(&file_key, &context);
     let mut ciphertext = noise(2, 700);
     let tag = keys.chunk.seal_in_place(&meta(0), &mut ciphertext);
     let others = [
-        KeyContext {
-            suite: Suite::XChaCha20Poly1305,
-            ..context
-        },
-        KeyContext {
-            chunk_log2: 17,
-            ..context
-        },
-        KeyContext {
-            file_id: [0; 16],
-            ..context
-        },
+        KeyContext { suite: Suite::XChaCha20Poly1305, ..context },
+        KeyContext { chunk_log2: 17, ..context },
+        KeyContext { file_id: [0; 16], ..context },
     ];
     for other in others.map(|context| DerivedKeys::derive(&file_key, &context)) {
         assert!(!other.commitment_matches(&keys.commitment()));
@@ -108,9 +81,7 @@ fn key_suite_chunk_size_and_file_are_bound() {
     }
     let same = DerivedKeys::derive(&FileKey::from_bytes([1; 32]), &context);
     assert!(same.commitment_matches(&keys.commitment()));
-    same.chunk
-        .open_in_place(&meta(0), &tag, &mut ciphertext)
-        .unwrap();
+    same.chunk.open_in_place(&meta(0), &tag, &mut ciphertext).unwrap();
     assert_eq!(ciphertext, noise(2, 700));
 }
 
@@ -138,12 +109,7 @@ fn every_bit_of_the_tag_and_every_byte_of_a_short_chunk_is_checked() {
 #[test]
 fn a_chunk_longer_than_the_format_allows_is_refused() {
     for suite in Suite::ALL {
-        let error = assert_refused(
-            &keys(suite),
-            &meta(0),
-            &[0; 32],
-            &vec![1; MAX_CHUNK_BYTES + 1],
-        );
+        let error = assert_refused(&keys(suite), &meta(0), &[0; 32], &vec![1; MAX_CHUNK_BYTES + 1]);
         assert!(matches!(error, OpenError::Length { .. }));
     }
 }
@@ -151,9 +117,7 @@ fn a_chunk_longer_than_the_format_allows_is_refused() {
 #[test]
 #[should_panic(expected = "longer than the format allows")]
 fn a_chunk_longer_than_the_format_allows_is_not_sealed() {
-    let _tag = keys(Suite::Aegis256X2)
-        .chunk
-        .seal_in_place(&meta(0), &mut vec![0; MAX_CHUNK_BYTES + 1]);
+    let _tag = keys(Suite::Aegis256X2).chunk.seal_in_place(&meta(0), &mut vec![0; MAX_CHUNK_BYTES + 1]);
 }
 
 #[test]
@@ -167,9 +131,7 @@ fn one_cipher_serves_many_threads() {
                     for round in 0..20 {
                         let mut buf = noise(round, 9000);
                         let tag = keys.chunk.seal_in_place(&meta(index), &mut buf);
-                        keys.chunk
-                            .open_in_place(&meta(index), &tag, &mut buf)
-                            .unwrap();
+                        keys.chunk.open_in_place(&meta(index), &tag, &mut buf).unwrap();
                         assert_eq!(buf, noise(round, 9000));
                     }
                 });

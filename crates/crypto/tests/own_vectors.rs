@@ -6,9 +6,7 @@
 
 use std::path::PathBuf;
 
-use pageseal_crypto::{
-    ChunkMeta, DerivedKeys, FileKey, KeyContext, Suite, block_count, header_hash,
-};
+use pageseal_crypto::{ChunkMeta, DerivedKeys, FileKey, KeyContext, Suite, block_count, header_hash};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -55,22 +53,8 @@ struct Input {
 }
 
 const INPUTS: [Input; 5] = [
-    Input {
-        chunk_log2: 16,
-        chunk_index: 0,
-        is_final: true,
-        flags: 0,
-        plaintext_length: 0,
-        job_sequence: 1,
-    },
-    Input {
-        chunk_log2: 16,
-        chunk_index: 0,
-        is_final: true,
-        flags: 0,
-        plaintext_length: 1,
-        job_sequence: 1,
-    },
+    Input { chunk_log2: 16, chunk_index: 0, is_final: true, flags: 0, plaintext_length: 0, job_sequence: 1 },
+    Input { chunk_log2: 16, chunk_index: 0, is_final: true, flags: 0, plaintext_length: 1, job_sequence: 1 },
     Input {
         chunk_log2: 16,
         chunk_index: 7,
@@ -100,11 +84,7 @@ const INPUTS: [Input; 5] = [
 fn vector(suite: Suite, input: &Input, number: u8) -> Vector {
     let file_key: [u8; 32] = std::array::from_fn(|i| i as u8 ^ 0xa5 ^ number);
     let file_id: [u8; 16] = std::array::from_fn(|i| 0x10 * suite.id() + i as u8);
-    let context = KeyContext {
-        suite,
-        chunk_log2: input.chunk_log2,
-        file_id,
-    };
+    let context = KeyContext { suite, chunk_log2: input.chunk_log2, file_id };
     let keys = DerivedKeys::derive(&FileKey::from_bytes(file_key), &context);
     let meta = ChunkMeta {
         index: input.chunk_index,
@@ -114,12 +94,9 @@ fn vector(suite: Suite, input: &Input, number: u8) -> Vector {
         flags: input.flags,
     };
     let first_block = input.chunk_index << (input.chunk_log2 - 12);
-    let mut bytes: Vec<u8> = (0..input.plaintext_length)
-        .map(|i| (i % 251) as u8)
-        .collect();
+    let mut bytes: Vec<u8> = (0..input.plaintext_length).map(|i| (i % 251) as u8).collect();
     let mut fingerprints = vec![[0; 16]; block_count(bytes.len())];
-    keys.fingerprint
-        .blocks(input.job_sequence, first_block, &bytes, &mut fingerprints);
+    keys.fingerprint.blocks(input.job_sequence, first_block, &bytes, &mut fingerprints);
     let tag = keys.chunk.seal_in_place(&meta, &mut bytes);
     // The first, second and last fingerprints: all of them would make a long file.
     let shown = fingerprints.iter().enumerate();

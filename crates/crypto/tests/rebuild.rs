@@ -38,14 +38,7 @@ impl Case {
         let (old_suite, old_meta, new_meta) = match change {
             Change::Sealed => (suite, None, Some(meta(300))),
             Change::Opened => (suite, Some(meta(300)), None),
-            Change::Resealed(from) => (
-                from,
-                Some(meta(300)),
-                Some(ChunkMeta {
-                    epoch: 1,
-                    ..meta(301)
-                }),
-            ),
+            Change::Resealed(from) => (from, Some(meta(300)), Some(ChunkMeta { epoch: 1, ..meta(301) })),
         };
         let (old_keys, new_keys) = (keys_of(old_suite, 1), keys_of(suite, 2));
         let form = |keys: &DerivedKeys, meta: Option<ChunkMeta>| {
@@ -69,13 +62,8 @@ impl Case {
 
     /// The chunk with the sectors new that `is_new` names.
     fn mix(&self, is_new: impl Fn(usize) -> bool) -> Vec<u8> {
-        let sectors = self
-            .old
-            .chunks(SECTOR_BYTES)
-            .zip(self.new.chunks(SECTOR_BYTES));
-        let chosen = sectors
-            .enumerate()
-            .map(|(i, (old, new))| if is_new(i) { new } else { old });
+        let sectors = self.old.chunks(SECTOR_BYTES).zip(self.new.chunks(SECTOR_BYTES));
+        let chosen = sectors.enumerate().map(|(i, (old, new))| if is_new(i) { new } else { old });
         chosen.collect::<Vec<_>>().concat()
     }
 
@@ -110,10 +98,7 @@ impl Case {
 }
 
 fn form(keys: &DerivedKeys, meta: Option<ChunkMeta>) -> Form<'_> {
-    meta.map_or(Form::Plain, |meta| Form::Sealed {
-        cipher: &keys.chunk,
-        meta,
-    })
+    meta.map_or(Form::Plain, |meta| Form::Sealed { cipher: &keys.chunk, meta })
 }
 
 fn cases(plaintext: &[u8]) -> impl Iterator<Item = Case> + '_ {
@@ -156,10 +141,7 @@ fn all_old_and_all_new_at_every_length() {
             assert_eq!((old.old_blocks, old.mixed_blocks), (blocks, 0));
             let new = case.assert_rebuilds(|_| true);
             // A block of one byte may be the same in both forms, and counts as old then.
-            assert_eq!(
-                (new.old_blocks + new.new_blocks, new.mixed_blocks),
-                (blocks, 0)
-            );
+            assert_eq!((new.old_blocks + new.new_blocks, new.mixed_blocks), (blocks, 0));
             assert!(new.new_blocks >= blocks.saturating_sub(1));
         }
     }
@@ -203,12 +185,7 @@ fn plaintext_that_repeats_is_no_obstacle() {
 fn a_changed_byte_is_reported_with_its_block() {
     let plaintext = noise(5, 3 * BLOCK_BYTES + 100);
     for case in cases(&plaintext) {
-        for (position, block) in [
-            (0, 0),
-            (5000, 1),
-            (3 * BLOCK_BYTES - 1, 2),
-            (3 * BLOCK_BYTES + 99, 3),
-        ] {
+        for (position, block) in [(0, 0), (5000, 1), (3 * BLOCK_BYTES - 1, 2), (3 * BLOCK_BYTES + 99, 3)] {
             for keep in [|_| false, |_| true, |sector| sector % 2 == 0] as [fn(usize) -> bool; 3] {
                 let mut buf = case.mix(keep);
                 buf[position] ^= 1;
@@ -252,10 +229,7 @@ fn the_number_of_fingerprints_must_fit() {
     for mut case in cases(&plaintext) {
         case.fingerprints.push([0; 16]);
         let buf = case.mix(|_| true);
-        let error = RebuildError::FingerprintCount {
-            blocks: 2,
-            given: 3,
-        };
+        let error = RebuildError::FingerprintCount { blocks: 2, given: 3 };
         case.assert_fails(buf, error);
     }
 }

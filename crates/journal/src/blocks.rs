@@ -10,15 +10,8 @@ use crate::error::JournalError;
 use crate::log::{Authenticator, LatchingLog};
 use crate::watermark::watermark_after;
 
-/// Payload is written again in pieces of this many bytes.
-const COPY_LEN: usize = 1 << 20;
-
 pub(crate) fn watermark_of(record: &WindowRecord) -> u64 {
-    watermark_after(
-        record.direction,
-        record.first_chunk,
-        record.chunks.len() as u64,
-    )
+    watermark_after(record.direction, record.first_chunk, record.chunks.len() as u64)
 }
 
 pub(crate) fn payload_offset_of(header: &JournalHeader, record: &WindowRecord) -> u64 {
@@ -47,22 +40,4 @@ pub(crate) fn write_record(
         .map_err(|source| JournalError::WrongPlan { source })?;
     bytes.resize(bytes.len().next_multiple_of(BLOCK_LEN), 0);
     log.write(&bytes, header.slot_offset(record.sequence))
-}
-
-/// Makes the payload dirty in the cache again, so that the next sync really writes it.
-pub(crate) fn copy_payload_onto_itself(
-    log: &LatchingLog,
-    header: &JournalHeader,
-    record: &WindowRecord,
-) -> Result<(), JournalError> {
-    let start = payload_offset_of(header, record);
-    let mut buffer = vec![0; COPY_LEN.min(record.payload_len as usize)];
-    let mut done = 0;
-    while done < record.payload_len {
-        let piece = (record.payload_len - done).min(COPY_LEN as u64) as usize;
-        log.read(&mut buffer[..piece], start + done)?;
-        log.write(&buffer[..piece], start + done)?;
-        done += piece as u64;
-    }
-    Ok(())
 }

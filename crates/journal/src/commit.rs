@@ -23,11 +23,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::RingFull`] as long as no durable record or phase retires the window that lies there.
     /// [`JournalError::NotNext`], [`JournalError::NoWindowsNow`], [`JournalError::Latched`].
-    pub fn reserve_slot(
-        &mut self,
-        first_chunk: u64,
-        chunk_count: u64,
-    ) -> Result<RingSlot, JournalError> {
+    pub fn reserve_slot(&mut self, first_chunk: u64, chunk_count: u64) -> Result<RingSlot, JournalError> {
         self.check_can_have_window(true)?;
         let sequence = self.reserved.sequence + 1;
         let needed = sequence.saturating_sub(self.header.ring_slots.into());
@@ -143,8 +139,7 @@ impl Journal {
         }
         self.retired = mark;
         self.committed = self.frontier_after(slot.sequence, slot.first_chunk, slot.chunk_count);
-        self.outstanding
-            .retain(|filling| !Arc::ptr_eq(filling, &slot.filling));
+        self.outstanding.retain(|filling| !Arc::ptr_eq(filling, &slot.filling));
         Ok(self.token(record))
     }
 
@@ -154,10 +149,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NoWindowsNow`] unless the job has [`RecordKind::None`] and is running,
     /// [`JournalError::WrongPlan`], [`JournalError::NotNext`], [`JournalError::Io`], [`JournalError::Latched`].
-    pub fn unprotected_window(
-        &mut self,
-        plan: WindowPlan,
-    ) -> Result<CommittedWindow, JournalError> {
+    pub fn unprotected_window(&mut self, plan: WindowPlan) -> Result<CommittedWindow, JournalError> {
         self.check_can_have_window(false)?;
         if plan.direction != self.phase.direction {
             return Err(wrong_plan("direction", plan.direction as u64));
@@ -189,33 +181,19 @@ impl Journal {
         Ok(())
     }
 
-    fn check_is_next(
-        &self,
-        after: Frontier,
-        first_chunk: u64,
-        chunk_count: u64,
-    ) -> Result<(), JournalError> {
+    fn check_is_next(&self, after: Frontier, first_chunk: u64, chunk_count: u64) -> Result<(), JournalError> {
         let geometry = &self.header.geometry;
         let most = self.header.window_len / geometry.chunk_len_bytes();
-        let exists = first_chunk
-            .checked_add(chunk_count)
-            .is_some_and(|end| end <= geometry.chunk_count());
+        let exists = first_chunk.checked_add(chunk_count).is_some_and(|end| end <= geometry.chunk_count());
         let start = start_of_window(self.phase.direction, first_chunk, chunk_count);
         if (1..=most).contains(&chunk_count) && exists && start == after.watermark {
             return Ok(());
         }
-        Err(JournalError::NotNext {
-            first_chunk,
-            chunk_count,
-            watermark: after.watermark,
-        })
+        Err(JournalError::NotNext { first_chunk, chunk_count, watermark: after.watermark })
     }
 
     fn frontier_after(&self, sequence: u64, first_chunk: u64, chunk_count: u64) -> Frontier {
-        Frontier {
-            sequence,
-            watermark: watermark_after(self.phase.direction, first_chunk, chunk_count),
-        }
+        Frontier { sequence, watermark: watermark_after(self.phase.direction, first_chunk, chunk_count) }
     }
 
     fn record_of(&self, sequence: u64, plan: WindowPlan, mark: &SettledMark) -> WindowRecord {
@@ -239,11 +217,7 @@ fn wrong_plan(name: &'static str, value: u64) -> JournalError {
     JournalError::WrongPlan { source }
 }
 
-fn check_plan(
-    slot: &RingSlot,
-    plan: &WindowPlan,
-    direction: Direction,
-) -> Result<(), JournalError> {
+fn check_plan(slot: &RingSlot, plan: &WindowPlan, direction: Direction) -> Result<(), JournalError> {
     if plan.direction != direction {
         return Err(wrong_plan("direction", plan.direction as u64));
     }

@@ -149,9 +149,7 @@ pub enum JournalError {
     },
     /// A job without records ended between two window borders: nobody can tell which of the chunks from
     /// the watermark on are old and which are new.
-    #[error(
-        "an unprotected job was interrupted; the form of chunks from {watermark} on is unknown"
-    )]
+    #[error("an unprotected job was interrupted; the form of chunks from {watermark} on is unknown")]
     Unprotected {
         /// The last watermark that was durable, in chunks.
         watermark: u64,
@@ -172,9 +170,7 @@ pub enum JournalError {
         retired: u64,
     },
     /// A window that may not follow the one before: wrong place, wrong order, or too large.
-    #[error(
-        "window of {chunk_count} chunks from {first_chunk} on does not follow watermark {watermark}"
-    )]
+    #[error("window of {chunk_count} chunks from {first_chunk} on does not follow watermark {watermark}")]
     NotNext {
         /// Its first chunk.
         first_chunk: u64,

@@ -4,16 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use pageseal_format::journal::{
-    Direction, HEADER_OFFSET, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, KeyArea, Phase,
-    PhaseRecord, RecordKind, Resilience, SLOT_AREA_COPY_OFFSET, SUPERBLOCK_COPY_OFFSET,
-    WindowRecord,
+    Direction, HEADER_OFFSET, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, KeyArea, Phase, PhaseRecord,
+    RecordKind, Resilience, SLOT_AREA_COPY_OFFSET, SUPERBLOCK_COPY_OFFSET, WindowRecord,
 };
 use pageseal_format::labels;
 use pageseal_format::limits::SUPERBLOCK_LEN;
 
-use crate::blocks::{
-    copy_payload_onto_itself, payload_offset_of, watermark_of, write_phase_block, write_record,
-};
+use crate::blocks::{payload_offset_of, watermark_of, write_phase_block, write_record};
 use crate::error::{JournalError, Part};
 use crate::log::{Authenticator, LatchingLog, Log};
 use crate::mark::{Ledger, SettledMark};
@@ -92,10 +89,7 @@ impl Journal {
         };
         write_phase_block(&log, &*auth, &phase)?;
         log.sync()?;
-        let start = Frontier {
-            sequence: 0,
-            watermark: 0,
-        };
+        let start = Frontier { sequence: 0, watermark: 0 };
         Ok(Self::new(log, auth, header, phase, start, start))
     }
 
@@ -106,15 +100,12 @@ impl Journal {
         header: JournalHeader,
         found: Inspection,
     ) -> Result<(Self, Replay), JournalError> {
+        // Not their payloads: a record is written only once its payload is durable.
         for record in &found.in_flight {
             write_record(&log, &*auth, &header, record)?;
-            copy_payload_onto_itself(&log, &header, record)?;
         }
         log.sync()?;
-        let settled = Frontier {
-            sequence: found.settled_sequence,
-            watermark: found.watermark,
-        };
+        let settled = Frontier { sequence: found.settled_sequence, watermark: found.watermark };
         let newest = found.in_flight.last().map_or(settled, |record| Frontier {
             sequence: record.sequence,
             watermark: watermark_of(record),
@@ -138,11 +129,8 @@ impl Journal {
         settled: Frontier,
         committed: Frontier,
     ) -> Self {
-        let mark = SettledMark {
-            job_id: header.job_id,
-            sequence: settled.sequence,
-            watermark: settled.watermark,
-        };
+        let mark =
+            SettledMark { job_id: header.job_id, sequence: settled.sequence, watermark: settled.watermark };
         Self {
             log,
             auth,
@@ -195,12 +183,7 @@ impl Journal {
         let (from, from_direction) = (self.phase.phase, self.phase.direction);
         let (to, to_direction) = (phase, direction);
         if !is_legal(self.header.job, (from, from_direction), (to, to_direction)) {
-            return Err(JournalError::IllegalPhase {
-                from,
-                from_direction,
-                to,
-                to_direction,
-            });
+            return Err(JournalError::IllegalPhase { from, from_direction, to, to_direction });
         }
         let mark = self.accept(mark)?;
         let reverses = from_direction != to_direction;
@@ -267,11 +250,7 @@ impl Journal {
             let sequence = settled + 1;
             return Err(JournalError::NotSettled { sequence });
         }
-        if mark.sequence > self.retired.sequence {
-            Ok(*mark)
-        } else {
-            Ok(self.retired)
-        }
+        if mark.sequence > self.retired.sequence { Ok(*mark) } else { Ok(self.retired) }
     }
 
     /// The only place where tokens are made: for records that are durable, and windows of jobs without any.
@@ -280,11 +259,7 @@ impl Journal {
             RecordKind::None => 0,
             _ => payload_offset_of(&self.header, &record),
         };
-        CommittedWindow {
-            record,
-            payload_offset,
-            ledger: LedgerHandle(self.ledger.clone()),
-        }
+        CommittedWindow { record, payload_offset, ledger: LedgerHandle(self.ledger.clone()) }
     }
 }
 

@@ -7,10 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::{JournalError, LogOperation};
 
 /// The bytes of one journal. Offsets and lengths are in bytes.
-#[allow(
-    clippy::len_without_is_empty,
-    reason = "a length that takes a system call, not a collection"
-)]
+#[allow(clippy::len_without_is_empty, reason = "a length that takes a system call, not a collection")]
 pub trait Log: Send + Sync {
     /// Fills `buf` from `offset` on; an error if the log ends before.
     ///
@@ -62,30 +59,19 @@ pub(crate) struct LatchingLog {
 
 impl LatchingLog {
     pub(crate) fn new(log: Arc<dyn Log>) -> Self {
-        Self {
-            log,
-            failed: Arc::new(AtomicBool::new(false)),
-        }
+        Self { log, failed: Arc::new(AtomicBool::new(false)) }
     }
 
     pub(crate) fn check(&self) -> Result<(), JournalError> {
-        if self.failed.load(Ordering::SeqCst) {
-            Err(JournalError::Latched)
-        } else {
-            Ok(())
-        }
+        if self.failed.load(Ordering::SeqCst) { Err(JournalError::Latched) } else { Ok(()) }
     }
 
     pub(crate) fn read(&self, buf: &mut [u8], offset: u64) -> Result<(), JournalError> {
-        self.attempt(LogOperation::Read, offset, |log| {
-            log.read_exact_at(buf, offset)
-        })
+        self.attempt(LogOperation::Read, offset, |log| log.read_exact_at(buf, offset))
     }
 
     pub(crate) fn write(&self, buf: &[u8], offset: u64) -> Result<(), JournalError> {
-        self.attempt(LogOperation::Write, offset, |log| {
-            log.write_all_at(buf, offset)
-        })
+        self.attempt(LogOperation::Write, offset, |log| log.write_all_at(buf, offset))
     }
 
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
@@ -109,11 +95,7 @@ impl LatchingLog {
         self.check()?;
         action(&*self.log).map_err(|source| {
             self.failed.store(true, Ordering::SeqCst);
-            JournalError::Io {
-                operation,
-                offset,
-                source,
-            }
+            JournalError::Io { operation, offset, source }
         })
     }
 }

@@ -43,10 +43,7 @@ struct State {
 
 impl Ledger {
     pub(crate) fn new(contiguous: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            contiguous,
-            ahead: BTreeSet::new(),
-        })))
+        Self(Arc::new(Mutex::new(State { contiguous, ahead: BTreeSet::new() })))
     }
 
     pub(crate) fn settle(&self, sequence: u64) {

@@ -61,15 +61,7 @@ impl Journal {
         )?;
         check_len(header.journal_len())?;
         let phases = PHASE_OFFSETS.map(|at| PhaseRecord::parse(part(&fixed, at, PHASE_LEN)));
-        Ok(UnverifiedJournal {
-            log,
-            fixed,
-            header,
-            key_area,
-            superblock,
-            slot_area,
-            phases,
-        })
+        Ok(UnverifiedJournal { log, fixed, header, key_area, superblock, slot_area, phases })
     }
 }
 
@@ -144,8 +136,7 @@ impl UnverifiedJournal {
         let found = self.inspect(&*auth)?;
         // The current phase and all before the phases. The other phase block is left alone: it is the
         // older one, or torn.
-        self.log
-            .write(&self.fixed[..PHASE_OFFSETS[0] as usize], 0)?;
+        self.log.write(&self.fixed[..PHASE_OFFSETS[0] as usize], 0)?;
         let at = PHASE_OFFSETS[(found.phase.sequence % 2) as usize];
         self.log.write(part(&self.fixed, at, PHASE_LEN), at)?;
         Journal::resume(self.log, auth, self.header, found)
@@ -175,9 +166,7 @@ impl UnverifiedJournal {
                     sequence: other.sequence.max(phase.sequence),
                 });
             }
-            newest = newest
-                .filter(|other| other.sequence > phase.sequence)
-                .or(Some(phase));
+            newest = newest.filter(|other| other.sequence > phase.sequence).or(Some(phase));
         }
         newest.ok_or(JournalError::NoPhase)
     }
@@ -263,8 +252,7 @@ pub(crate) fn parse_copies(
 ) -> Result<(Superblock, SlotArea), JournalError> {
     let superblock = Superblock::parse(superblock, header.geometry.limits())
         .map_err(JournalError::invalid(Part::SuperblockCopy))?;
-    let slot_area =
-        SlotArea::parse(slot_area).map_err(JournalError::invalid(Part::SlotAreaCopy))?;
+    let slot_area = SlotArea::parse(slot_area).map_err(JournalError::invalid(Part::SlotAreaCopy))?;
     let same_file = superblock.file_id == header.file_id
         && superblock.suite == header.suite
         && superblock.geometry == header.geometry

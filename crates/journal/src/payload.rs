@@ -36,18 +36,14 @@ impl PayloadWriter {
     /// [`JournalError::Io`], [`JournalError::Latched`].
     pub fn write_at(&self, relative_offset: u64, bytes: &[u8]) -> Result<(), JournalError> {
         if !self.filling.open.load(Ordering::SeqCst) {
-            return Err(JournalError::StaleReservation {
-                sequence: self.sequence,
-            });
+            return Err(JournalError::StaleReservation { sequence: self.sequence });
         }
         check_range(self.len, relative_offset, bytes.len())?;
         if bytes.is_empty() {
             return Ok(());
         }
         self.log.write(bytes, self.offset + relative_offset)?;
-        self.filling
-            .written
-            .fetch_add(bytes.len() as u64, Ordering::SeqCst);
+        self.filling.written.fetch_add(bytes.len() as u64, Ordering::SeqCst);
         Ok(())
     }
 }

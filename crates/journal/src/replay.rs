@@ -47,9 +47,7 @@ pub(crate) fn decide(
     check_phase(header, &phase).map_err(|what| inconsistent(what, phase.sequence))?;
     let running = phase.phase == Phase::Running;
     if header.record_kind == RecordKind::None && running && !phase.clean {
-        return Err(JournalError::Unprotected {
-            watermark: phase.watermark,
-        });
+        return Err(JournalError::Unprotected { watermark: phase.watermark });
     }
     let newest = records.last_key_value().map(|(_, newest)| newest);
     let (settled_sequence, watermark) = settled_state(&phase, newest)?;
@@ -82,31 +80,20 @@ pub(crate) fn decide(
         frontier = watermark_after(record.direction, record.first_chunk, count);
         in_flight.push(record);
     }
-    Ok(Inspection {
-        phase,
-        watermark,
-        settled_sequence,
-        in_flight,
-    })
+    Ok(Inspection { phase, watermark, settled_sequence, in_flight })
 }
 
 /// The settled sequence and its watermark, from whichever of phase and newest record knows more.
-fn settled_state(
-    phase: &PhaseRecord,
-    newest: Option<&WindowRecord>,
-) -> Result<(u64, u64), JournalError> {
+fn settled_state(phase: &PhaseRecord, newest: Option<&WindowRecord>) -> Result<(u64, u64), JournalError> {
     let by_phase = (phase.window_sequence, phase.watermark);
     match newest {
         // Also a record that the phase retires: all it says is old.
         None => Ok(by_phase),
         Some(record) if record.retired < phase.window_sequence => Ok(by_phase),
-        Some(record) if record.retired > phase.window_sequence => {
-            Ok((record.retired, record.watermark))
-        }
+        Some(record) if record.retired > phase.window_sequence => Ok((record.retired, record.watermark)),
         Some(record) if record.watermark == phase.watermark => Ok(by_phase),
-        Some(record) => Err(JournalError::Inconsistent {
-            what: Contradiction::Watermark,
-            sequence: record.sequence,
-        }),
+        Some(record) => {
+            Err(JournalError::Inconsistent { what: Contradiction::Watermark, sequence: record.sequence })
+        }
     }
 }

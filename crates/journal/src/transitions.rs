@@ -47,28 +47,20 @@ pub(crate) fn is_legal(
         (DataDone, Truncating) => same_way && ends_plain(job, to_direction),
         (DataDone, Finished) => same_way && !ends_plain(job, to_direction),
         (Truncating, Finished) => same_way,
-        (Grown, Grown) | (DataDone, DataDone) | (Truncating, Truncating) | (Finished, Finished) => {
-            same_way
-        }
+        (Grown, Grown) | (DataDone, DataDone) | (Truncating, Truncating) | (Finished, Finished) => same_way,
         _ => false,
     }
 }
 
 /// Whether a phase, authentic as it is, can be one of such a job.
-pub(crate) fn check_phase(
-    header: &JournalHeader,
-    record: &PhaseRecord,
-) -> Result<(), Contradiction> {
+pub(crate) fn check_phase(header: &JournalHeader, record: &PhaseRecord) -> Result<(), Contradiction> {
     let n = header.geometry.chunk_count();
     let forward = record.direction == Direction::Forward;
     let at_end = record.watermark == watermark_at_end(record.direction, n);
     let possible = match record.phase {
         Phase::Created => forward && record.watermark == 0 && record.window_sequence == 0,
         Phase::Grown => {
-            forward
-                && record.watermark == 0
-                && record.window_sequence == 0
-                && header.job == JobKind::Encrypt
+            forward && record.watermark == 0 && record.window_sequence == 0 && header.job == JobKind::Encrypt
         }
         Phase::Running => record.watermark <= n,
         Phase::DataDone | Phase::Finished => at_end,

@@ -49,10 +49,7 @@ pub(crate) struct Filling {
 
 impl Filling {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            open: AtomicBool::new(true),
-            written: AtomicU64::new(0),
-        })
+        Arc::new(Self { open: AtomicBool::new(true), written: AtomicU64::new(0) })
     }
 
     pub(crate) fn close(&self) {

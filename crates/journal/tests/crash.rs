@@ -25,13 +25,7 @@ fn is_io(error: &JournalError) -> bool {
 }
 
 /// Runs `world` on `log` up to the `stop`-th operation, and crashes. `None` if it came to its end before.
-fn run_until(
-    world: &mut World,
-    log: &MemLog,
-    stop: usize,
-    how: Crash,
-    seed: u64,
-) -> Option<MemLog> {
+fn run_until(world: &mut World, log: &MemLog, stop: usize, how: Crash, seed: u64) -> Option<MemLog> {
     log.stop_at(stop);
     match world.run(log) {
         Ok(()) => None,
@@ -78,15 +72,9 @@ fn templates(header: &JournalHeader) -> Vec<World> {
     let forward = World::new(header.clone());
     let mut templates = vec![forward.clone()];
     for reverse_at in [1, 4, 9] {
-        templates.push(World {
-            reverse_at: Some(reverse_at),
-            ..forward.clone()
-        });
+        templates.push(World { reverse_at: Some(reverse_at), ..forward.clone() });
     }
-    templates.push(World {
-        lazy: false,
-        ..forward
-    });
+    templates.push(World { lazy: false, ..forward });
     templates
 }
 
@@ -122,12 +110,7 @@ fn kill_anywhere_without_syncs() {
 
 #[test]
 fn process_mode_syncs_at_the_beginning_and_the_end_only() {
-    let header = header(
-        JobKind::Encrypt,
-        Resilience::Process,
-        RecordKind::Fingerprints,
-        2,
-    );
+    let header = header(JobKind::Encrypt, Resilience::Process, RecordKind::Fingerprints, 2);
     let log = MemLog::default();
     World::new(header).run(&log).unwrap();
     // CREATED, DATA_DONE, the wiped key area, FINISHED.
@@ -143,25 +126,32 @@ fn process_mode_syncs_at_the_beginning_and_the_end_only() {
 #[test]
 fn what_a_failed_sync_left_in_the_cache_is_written_again() {
     for kind in [RecordKind::Fingerprints, RecordKind::FingerprintsAndPayload] {
-        for failing in 1..12 {
-            let resilience = match kind {
-                RecordKind::Fingerprints => Resilience::Checksum,
-                _ => Resilience::Journal,
-            };
-            let template = World::new(header(JobKind::Encrypt, resilience, kind, 3));
-            let mut world = template.clone();
+        let resilience = match kind {
+            RecordKind::Fingerprints => Resilience::Checksum,
+            _ => Resilience::Journal,
+        };
+        for template in templates(&header(JobKind::Encrypt, resilience, kind, 3)) {
             let log = MemLog::default();
-            log.fail_sync(failing);
-            match world.run(&log) {
-                Ok(()) => assert!(failing >= 11),
-                Err(error) => assert!(is_io(&error), "{error:?}"),
+            template.clone().run(&log).unwrap();
+            for failing in 1..log.syncs() {
+                let mut world = template.clone();
+                let log = MemLog::default();
+                log.fail_sync(failing);
+                let error = world.run(&log).unwrap_err();
+                assert!(is_io(&error), "{error:?}");
+                go_on_in_the_same_cache(&world, &log);
             }
-            // Another process goes on in the same cache, gets its tokens, stores, and only then the power goes.
-            for stop in 3..12 {
-                let (mut world, log) = (world.clone(), log.after_kill());
-                if let Some(left) = run_until(&mut world, &log, stop, Crash::PowerLoss, 0) {
-                    world.run(&left).unwrap();
-                }
+        }
+    }
+}
+
+/// Another process opens the journal, gets its tokens, stores, and only then the power goes.
+fn go_on_in_the_same_cache(world: &World, log: &MemLog) {
+    for stop in 0..20 {
+        for seed in 0..3 {
+            let (mut world, log) = (world.clone(), log.after_kill());
+            if let Some(left) = run_until(&mut world, &log, stop, Crash::PowerLoss, seed) {
+                world.run(&left).unwrap();
             }
         }
     }

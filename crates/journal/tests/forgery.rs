@@ -5,9 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::{MemLog, TestAuth, auth, chunk_records, create, encrypt, fix_checksum, sign};
-use pageseal_format::journal::{
-    Direction, JournalHeader, KeyArea, Phase, PhaseRecord, WindowRecord,
-};
+use pageseal_format::journal::{Direction, JournalHeader, KeyArea, Phase, PhaseRecord, WindowRecord};
 use pageseal_format::{FormatError, Limits, labels};
 use pageseal_journal::{Contradiction, Journal, JournalError, Part, Replay, WindowPlan};
 
@@ -20,12 +18,8 @@ fn journal_bytes(header: &JournalHeader) -> Vec<u8> {
     let log = MemLog::default();
     let mut journal = create(&log, header).unwrap();
     let mut mark = journal.settled_at_start();
-    journal
-        .set_phase(Phase::Grown, FORWARD, true, &mark)
-        .unwrap();
-    journal
-        .set_phase(Phase::Running, FORWARD, true, &mark)
-        .unwrap();
+    journal.set_phase(Phase::Grown, FORWARD, true, &mark).unwrap();
+    journal.set_phase(Phase::Running, FORWARD, true, &mark).unwrap();
     for first in 0..5 {
         let slot = journal.reserve_slot(first, 1).unwrap();
         let plan = WindowPlan {
@@ -100,23 +94,14 @@ fn the_untouched_journal_and_what_it_says() {
     let (journal, replay) = verify(&bytes).unwrap();
     assert_eq!((replay.settled_sequence, replay.watermark), (2, 2));
     assert_eq!(replay.phase.phase, Phase::Running);
-    let sequences: Vec<_> = replay
-        .in_flight
-        .iter()
-        .map(|w| w.record().sequence)
-        .collect();
+    let sequences: Vec<_> = replay.in_flight.iter().map(|w| w.record().sequence).collect();
     assert_eq!(sequences, [3, 4, 5]);
     let start = journal.settled_at_start();
     assert_eq!((start.sequence(), start.watermark()), (2, 2));
     let log = Arc::new(MemLog::of_bytes(bytes));
     let opened = Journal::open(log, &Limits::TEST).unwrap();
     assert_eq!(opened.header(), &header);
-    assert_eq!(
-        opened.key_area(),
-        &KeyArea::Outside {
-            wrapped: [0x77; 72]
-        }
-    );
+    assert_eq!(opened.key_area(), &KeyArea::Outside { wrapped: [0x77; 72] });
     assert_eq!(opened.superblock(), &common::superblock(&header));
     assert_eq!(opened.slot_area(), &common::slot_area(&header));
     assert_eq!(opened.superblock_block()[..8], *b"PAGESEAL");
@@ -151,10 +136,7 @@ fn a_window_missing_in_the_middle_is_damage() {
         let mut bytes = journal_bytes(&header);
         bytes[record(&header, missing)].fill(0);
         match verify(&bytes) {
-            Err(JournalError::MissingWindow {
-                sequence,
-                newest: 5,
-            }) => assert_eq!(sequence, missing),
+            Err(JournalError::MissingWindow { sequence, newest: 5 }) => assert_eq!(sequence, missing),
             other => panic!("{other:?}"),
         }
     }
@@ -185,10 +167,7 @@ fn wrong_macs_are_forgeries() {
     let bytes = journal_bytes(&header);
     let opened = Journal::open(Arc::new(MemLog::of_bytes(bytes)), &Limits::TEST).unwrap();
     let wrong_key = opened.verify(Arc::new(TestAuth(2)));
-    assert!(matches!(
-        wrong_key,
-        Err(JournalError::Forged { part: Part::Header })
-    ));
+    assert!(matches!(wrong_key, Err(JournalError::Forged { part: Part::Header })));
 }
 
 #[test]
@@ -200,10 +179,7 @@ fn authentic_bytes_that_version_1_refuses_are_named() {
     sign(part, labels::WINDOW, &auth());
     let source = FormatError::Reserved { offset: 127 };
     match verify(&bytes) {
-        Err(JournalError::Invalid {
-            part: Part::RingSlot(1),
-            source: found,
-        }) => assert_eq!(found, source),
+        Err(JournalError::Invalid { part: Part::RingSlot(1), source: found }) => assert_eq!(found, source),
         other => panic!("{other:?}"),
     }
 }
@@ -222,13 +198,7 @@ fn parts_of_another_job_of_the_same_file_are_foreign() {
     );
     let mut bytes = own;
     bytes[PHASES[1]..][..BLOCK].copy_from_slice(&foreign[PHASES[1]..][..BLOCK]);
-    assert!(matches!(
-        verify(&bytes),
-        Err(JournalError::ForeignJob {
-            part: Part::Phase(1),
-            ..
-        })
-    ));
+    assert!(matches!(verify(&bytes), Err(JournalError::ForeignJob { part: Part::Phase(1), .. })));
 }
 
 #[test]
@@ -238,22 +208,10 @@ fn authentic_parts_in_the_wrong_place_are_named() {
     let mut bytes = own.clone();
     bytes.copy_within(record(&header, 5), record(&header, 3).start);
     let result = verify(&bytes);
-    assert!(matches!(
-        result,
-        Err(JournalError::Misplaced {
-            part: Part::RingSlot(3),
-            sequence: 5
-        })
-    ));
+    assert!(matches!(result, Err(JournalError::Misplaced { part: Part::RingSlot(3), sequence: 5 })));
     let mut bytes = own;
     bytes.copy_within(PHASES[1]..PHASES[1] + BLOCK, PHASES[0]);
-    assert!(matches!(
-        verify(&bytes),
-        Err(JournalError::Misplaced {
-            part: Part::Phase(0),
-            sequence: 3
-        })
-    ));
+    assert!(matches!(verify(&bytes), Err(JournalError::Misplaced { part: Part::Phase(0), sequence: 3 })));
 }
 
 #[test]
@@ -268,10 +226,7 @@ fn one_phase_may_be_torn_but_not_both() {
     // Back to GROWN, with windows in the ring: nothing that a crash can do.
     let mut bytes = own;
     bytes[PHASES[1] + 100] ^= 1;
-    assert_eq!(
-        contradiction(verify(&bytes)),
-        Contradiction::WindowsOutsideRunning
-    );
+    assert_eq!(contradiction(verify(&bytes)), Contradiction::WindowsOutsideRunning);
 }
 
 #[test]
@@ -284,47 +239,18 @@ fn authentic_contradictions_are_named() {
         put_phase(&mut bytes, (changed.sequence % 2) as usize, &changed);
         contradiction(verify(&bytes))
     };
-    assert_eq!(
-        with_phase(PhaseRecord {
-            sequence: 5,
-            ..phase
-        }),
-        Contradiction::PhaseOrder
-    );
-    assert_eq!(
-        with_phase(PhaseRecord {
-            watermark: 10,
-            ..phase
-        }),
-        Contradiction::PhaseOfJob
-    );
-    let backward = PhaseRecord {
-        direction: Direction::Backward,
-        ..phase
-    };
+    assert_eq!(with_phase(PhaseRecord { sequence: 5, ..phase }), Contradiction::PhaseOrder);
+    assert_eq!(with_phase(PhaseRecord { watermark: 10, ..phase }), Contradiction::PhaseOfJob);
+    let backward = PhaseRecord { direction: Direction::Backward, ..phase };
     assert_eq!(with_phase(backward), Contradiction::WindowDirection);
-    let early = PhaseRecord {
-        phase: Phase::DataDone,
-        ..phase
-    };
+    let early = PhaseRecord { phase: Phase::DataDone, ..phase };
     assert_eq!(with_phase(early), Contradiction::PhaseOfJob);
     // An encrypt never truncates on its way forward.
-    let truncating = PhaseRecord {
-        phase: Phase::Truncating,
-        watermark: 9,
-        ..phase
-    };
+    let truncating = PhaseRecord { phase: Phase::Truncating, watermark: 9, ..phase };
     assert_eq!(with_phase(truncating), Contradiction::PhaseOfJob);
-    let elsewhere = PhaseRecord {
-        watermark: 3,
-        window_sequence: 2,
-        ..phase
-    };
+    let elsewhere = PhaseRecord { watermark: 3, window_sequence: 2, ..phase };
     assert_eq!(with_phase(elsewhere), Contradiction::Watermark);
-    let huge = PhaseRecord {
-        window_sequence: u64::MAX,
-        ..phase
-    };
+    let huge = PhaseRecord { window_sequence: u64::MAX, ..phase };
     assert_eq!(with_phase(huge), Contradiction::PhaseOfJob);
 
     let mut bytes = own.clone();
@@ -334,13 +260,8 @@ fn authentic_contradictions_are_named() {
     change_record(&mut bytes, &header, 4, |record| record.retired = 3);
     assert_eq!(contradiction(verify(&bytes)), Contradiction::RetiredOrder);
     let mut bytes = own;
-    change_record(&mut bytes, &header, 5, |record| {
-        record.direction = Direction::Backward
-    });
-    assert_eq!(
-        contradiction(verify(&bytes)),
-        Contradiction::WindowDirection
-    );
+    change_record(&mut bytes, &header, 5, |record| record.direction = Direction::Backward);
+    assert_eq!(contradiction(verify(&bytes)), Contradiction::WindowDirection);
 }
 
 #[test]
@@ -374,68 +295,27 @@ fn truncated_and_garbled_journals_are_named() {
     let mut bytes = own.clone();
     bytes[8192 + 16] ^= 1;
     fix_checksum(&mut bytes[8192..12288]);
-    assert!(matches!(
-        verify(&bytes),
-        Err(JournalError::CopyMismatch {
-            part: Part::SuperblockCopy
-        })
-    ));
+    assert!(matches!(verify(&bytes), Err(JournalError::CopyMismatch { part: Part::SuperblockCopy })));
     let mut bytes = own;
     bytes[12288 + 16] ^= 1;
     fix_checksum(&mut bytes[12288..36864]);
-    assert!(matches!(
-        verify(&bytes),
-        Err(JournalError::CopyMismatch {
-            part: Part::SlotAreaCopy
-        })
-    ));
+    assert!(matches!(verify(&bytes), Err(JournalError::CopyMismatch { part: Part::SlotAreaCopy })));
     let empty = verify(&vec![0; 100_000]);
-    assert!(matches!(
-        empty,
-        Err(JournalError::Invalid {
-            source: FormatError::WrongMagic,
-            ..
-        })
-    ));
+    assert!(matches!(empty, Err(JournalError::Invalid { source: FormatError::WrongMagic, .. })));
 }
 
 #[test]
 fn create_refuses_a_used_log_and_parts_that_would_not_open() {
     let used = MemLog::of_bytes(vec![0]);
-    assert!(matches!(
-        create(&used, &encrypt(2)),
-        Err(JournalError::NotEmpty { len: 1 })
-    ));
+    assert!(matches!(create(&used, &encrypt(2)), Err(JournalError::NotEmpty { len: 1 })));
     let mut header = encrypt(2);
     header.ring_slots = 1;
     let log = MemLog::default();
-    assert!(matches!(
-        create(&log, &header),
-        Err(JournalError::Invalid {
-            part: Part::Header,
-            ..
-        })
-    ));
+    assert!(matches!(create(&log, &header), Err(JournalError::Invalid { part: Part::Header, .. })));
     let header = encrypt(2);
-    let block = common::superblock(&JournalHeader {
-        file_id: [0; 16],
-        ..header.clone()
-    })
-    .encode(|_| [0; 32]);
+    let block = common::superblock(&JournalHeader { file_id: [0; 16], ..header.clone() }).encode(|_| [0; 32]);
     let slots = common::slot_area(&header).encode(|_| [0; 32]).unwrap();
-    let made = Journal::create(
-        Arc::new(log.clone()),
-        auth(),
-        header,
-        KeyArea::Empty,
-        &block,
-        &slots,
-    );
-    assert!(matches!(
-        made,
-        Err(JournalError::CopyMismatch {
-            part: Part::SuperblockCopy
-        })
-    ));
+    let made = Journal::create(Arc::new(log.clone()), auth(), header, KeyArea::Empty, &block, &slots);
+    assert!(matches!(made, Err(JournalError::CopyMismatch { part: Part::SuperblockCopy })));
     assert_eq!(log.bytes(), []);
 }

@@ -103,17 +103,10 @@ fn at(job: JobKind, (phase, direction): Step) -> Option<(MemLog, Journal)> {
         if step == DataDone && direction == Forward {
             mark = convert_all(&mut journal, mark);
         }
-        let way = if matches!(step, Created | Grown) {
-            Forward
-        } else {
-            direction
-        };
+        let way = if matches!(step, Created | Grown) { Forward } else { direction };
         journal.set_phase(step, way, true, &mark).unwrap();
     }
-    assert_eq!(
-        (journal.phase().phase, journal.phase().direction),
-        (phase, direction)
-    );
+    assert_eq!((journal.phase().phase, journal.phase().direction), (phase, direction));
     Some((log, journal))
 }
 
@@ -173,13 +166,7 @@ fn a_job_does_not_end_before_its_last_chunk_nor_with_windows_in_flight() {
     let (_, mut journal) = at(Encrypt, (Running, Forward)).unwrap();
     let start = journal.settled_at_start();
     let early = journal.set_phase(DataDone, Forward, true, &start);
-    assert!(matches!(
-        early,
-        Err(JournalError::NotAtEnd {
-            watermark: 0,
-            end: 9
-        })
-    ));
+    assert!(matches!(early, Err(JournalError::NotAtEnd { watermark: 0, end: 9 })));
     let slot = journal.reserve_slot(0, 1).unwrap();
     let plan = WindowPlan {
         direction: Forward,
@@ -189,31 +176,17 @@ fn a_job_does_not_end_before_its_last_chunk_nor_with_windows_in_flight() {
         fingerprints: vec![[0; 16]],
     };
     let window = journal.commit(slot, plan, &start).unwrap();
-    for (phase, direction, clean) in [
-        (Running, Forward, true),
-        (Running, Backward, false),
-        (DataDone, Forward, false),
-    ] {
+    for (phase, direction, clean) in
+        [(Running, Forward, true), (Running, Backward, false), (DataDone, Forward, false)]
+    {
         let result = journal.set_phase(phase, direction, clean, &start);
-        assert!(matches!(
-            result,
-            Err(JournalError::InFlight {
-                settled: 0,
-                committed: 1
-            })
-        ));
+        assert!(matches!(result, Err(JournalError::InFlight { settled: 0, committed: 1 })));
     }
     journal.set_phase(Running, Forward, false, &start).unwrap();
     let mark = window.settled();
     journal.set_phase(Running, Backward, true, &mark).unwrap();
     let early = journal.set_phase(DataDone, Backward, true, &mark);
-    assert!(matches!(
-        early,
-        Err(JournalError::NotAtEnd {
-            watermark: 1,
-            end: 0
-        })
-    ));
+    assert!(matches!(early, Err(JournalError::NotAtEnd { watermark: 1, end: 0 })));
 }
 
 #[test]
@@ -227,10 +200,7 @@ fn windows_are_for_running_jobs() {
     ] {
         let (_, mut journal) = at(Encrypt, step).unwrap();
         let refused = journal.reserve_slot(0, 1);
-        assert!(
-            matches!(refused, Err(JournalError::NoWindowsNow { .. })),
-            "{step:?}"
-        );
+        assert!(matches!(refused, Err(JournalError::NoWindowsNow { .. })), "{step:?}");
     }
 }
 
@@ -239,10 +209,7 @@ fn wiping_the_key_area_is_durable() {
     let (log, mut journal) = at(Encrypt, (DataDone, Forward)).unwrap();
     let open = |log: &MemLog| {
         let log = Arc::new(log.after_power_loss(0));
-        Journal::open(log, &Limits::TEST)
-            .unwrap()
-            .key_area()
-            .clone()
+        Journal::open(log, &Limits::TEST).unwrap().key_area().clone()
     };
     assert_ne!(open(&log), KeyArea::Empty);
     journal.wipe_key_area().unwrap();

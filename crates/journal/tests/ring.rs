@@ -14,21 +14,13 @@ const FORWARD: Direction = Direction::Forward;
 fn running(log: &MemLog, header: &JournalHeader) -> Journal {
     let mut journal = create(log, header).unwrap();
     let mark = journal.settled_at_start();
-    journal
-        .set_phase(Phase::Grown, FORWARD, true, &mark)
-        .unwrap();
-    journal
-        .set_phase(Phase::Running, FORWARD, true, &mark)
-        .unwrap();
+    journal.set_phase(Phase::Grown, FORWARD, true, &mark).unwrap();
+    journal.set_phase(Phase::Running, FORWARD, true, &mark).unwrap();
     journal
 }
 
 fn plan(first: u64, count: u64) -> WindowPlan {
-    let bytes = if first + count == 9 {
-        count * 4096 - 3996
-    } else {
-        count * 4096
-    };
+    let bytes = if first + count == 9 { count * 4096 - 3996 } else { count * 4096 };
     WindowPlan {
         direction: FORWARD,
         first_chunk: first,
@@ -56,18 +48,10 @@ fn a_slot_is_not_used_again_before_a_durable_record_retires_its_window() {
     // Settled is not enough: if the power goes now, the replay still takes the window for unsettled.
     let mark = windows.remove(0).settled();
     assert_eq!(full(&mut journal), (1, 0));
-    journal
-        .set_phase(Phase::Running, FORWARD, false, &mark)
-        .unwrap();
+    journal.set_phase(Phase::Running, FORWARD, false, &mark).unwrap();
     let fourth = commit(&mut journal, 3, &mark);
     assert_eq!(fourth.record().retired, 1);
-    assert!(matches!(
-        journal.reserve_slot(4, 1),
-        Err(JournalError::RingFull {
-            needed: 2,
-            retired: 1
-        })
-    ));
+    assert!(matches!(journal.reserve_slot(4, 1), Err(JournalError::RingFull { needed: 2, retired: 1 })));
 }
 
 #[test]
@@ -98,19 +82,11 @@ fn a_mark_beyond_an_unsettled_window_retires_nothing() {
     let overtaking = second.settled();
     let slot = journal.reserve_slot(2, 1).unwrap();
     let refused = journal.commit(slot, plan(2, 1), &overtaking);
-    assert!(matches!(
-        refused,
-        Err(JournalError::NotSettled { sequence: 1 })
-    ));
+    assert!(matches!(refused, Err(JournalError::NotSettled { sequence: 1 })));
     let refused = journal.set_phase(Phase::Running, FORWARD, false, &overtaking);
-    assert!(matches!(
-        refused,
-        Err(JournalError::NotSettled { sequence: 1 })
-    ));
+    assert!(matches!(refused, Err(JournalError::NotSettled { sequence: 1 })));
     let _ = first.settled();
-    journal
-        .set_phase(Phase::Running, FORWARD, true, &overtaking)
-        .unwrap();
+    journal.set_phase(Phase::Running, FORWARD, true, &overtaking).unwrap();
     assert_eq!(journal.phase().window_sequence, 2);
     assert_eq!(journal.phase().watermark, 2);
 }
@@ -122,10 +98,7 @@ fn a_lost_token_keeps_its_window_in_flight() {
     drop(commit(&mut journal, 0, &start));
     let mark = commit(&mut journal, 1, &start).settled();
     let refused = journal.set_phase(Phase::Running, FORWARD, true, &mark);
-    assert!(matches!(
-        refused,
-        Err(JournalError::NotSettled { sequence: 1 })
-    ));
+    assert!(matches!(refused, Err(JournalError::NotSettled { sequence: 1 })));
 }
 
 #[test]
@@ -133,9 +106,7 @@ fn an_older_mark_takes_nothing_back() {
     let mut journal = running(&MemLog::default(), &encrypt(4));
     let start = journal.settled_at_start();
     let mark = commit(&mut journal, 0, &start).settled();
-    journal
-        .set_phase(Phase::Running, FORWARD, true, &mark)
-        .unwrap();
+    journal.set_phase(Phase::Running, FORWARD, true, &mark).unwrap();
     let window = commit(&mut journal, 1, &start);
     assert_eq!((window.record().retired, window.record().watermark), (1, 1));
 }
@@ -146,26 +117,17 @@ fn windows_come_in_order_and_in_place() {
     let start = journal.settled_at_start();
     for (first, count) in [(1, 1), (0, 0), (0, 3), (0, u64::MAX), (u64::MAX, 1), (8, 2)] {
         let result = journal.reserve_slot(first, count);
-        assert!(
-            matches!(result, Err(JournalError::NotNext { watermark: 0, .. })),
-            "{first} {count}"
-        );
+        assert!(matches!(result, Err(JournalError::NotNext { watermark: 0, .. })), "{first} {count}");
     }
     let one = journal.reserve_slot(0, 2).unwrap();
     let two = journal.reserve_slot(2, 2).unwrap();
     let stale = journal.commit(two, plan(2, 2), &start);
-    assert!(matches!(
-        stale,
-        Err(JournalError::StaleReservation { sequence: 2 })
-    ));
+    assert!(matches!(stale, Err(JournalError::StaleReservation { sequence: 2 })));
     journal.commit(one, plan(0, 2), &start).unwrap();
     // The second reservation is lost, so the third can not follow; giving up makes room again.
     let three = journal.reserve_slot(4, 2).unwrap();
     let stale = journal.commit(three, plan(4, 2), &start);
-    assert!(matches!(
-        stale,
-        Err(JournalError::StaleReservation { sequence: 3 })
-    ));
+    assert!(matches!(stale, Err(JournalError::StaleReservation { sequence: 3 })));
     journal.abandon_reservations();
     assert_eq!(journal.reserve_slot(2, 2).unwrap().sequence(), 2);
 }
@@ -187,10 +149,7 @@ fn a_plan_must_be_what_was_reserved() {
         let mut plan = plan(0, 2);
         change(&mut plan);
         let error = journal.commit(slot, plan, &start).unwrap_err();
-        assert!(
-            matches!(error, JournalError::WrongPlan { .. }),
-            "{i}: {error:?}"
-        );
+        assert!(matches!(error, JournalError::WrongPlan { .. }), "{i}: {error:?}");
         assert!(error.is_misuse());
     }
 }
@@ -216,39 +175,23 @@ fn payload_stays_in_its_slot_and_is_complete_and_final_when_committed() {
     plan.payload_len = 8192;
     let start = journal.settled_at_start();
     let error = journal.commit(slot, plan.clone(), &start).unwrap_err();
-    assert!(matches!(
-        error,
-        JournalError::PayloadIncomplete {
-            written: 8191,
-            needed: 8192
-        }
-    ));
+    assert!(matches!(error, JournalError::PayloadIncomplete { written: 8191, needed: 8192 }));
     journal.abandon_reservations();
 
     let slot = journal.reserve_slot(0, 2).unwrap();
     // 128 + 2 * 128 + 2 * 16 + 64 bytes of record; the payload begins in the next block of slot 1.
     let payload_at = slot.payload_offset();
     assert_eq!(payload_at, 45056 + (4096 + 8192) + 4096);
-    assert!(matches!(
-        writer.write_at(0, &[1]),
-        Err(JournalError::StaleReservation { .. })
-    ));
+    assert!(matches!(writer.write_at(0, &[1]), Err(JournalError::StaleReservation { .. })));
     let writer = journal.payload_writer(&slot);
     std::thread::scope(|scope| {
         for quarter in 0..4_u8 {
             let writer = writer.clone();
-            scope.spawn(move || {
-                writer
-                    .write_at(u64::from(quarter) * 2048, &[quarter; 2048])
-                    .unwrap()
-            });
+            scope.spawn(move || writer.write_at(u64::from(quarter) * 2048, &[quarter; 2048]).unwrap());
         }
     });
     let window = journal.commit(slot, plan, &start).unwrap();
-    assert!(matches!(
-        writer.write_at(0, &[1]),
-        Err(JournalError::StaleReservation { .. })
-    ));
+    assert!(matches!(writer.write_at(0, &[1]), Err(JournalError::StaleReservation { .. })));
     let mut read = vec![9; 4096];
     journal.read_payload(&window, 1024, &mut read).unwrap();
     assert_eq!(read, log.bytes()[payload_at as usize + 1024..][..4096]);
@@ -263,10 +206,7 @@ fn writers_of_given_up_slots_write_nothing() {
     let (mut journal, slot) = with_payload(&log);
     let writer = journal.payload_writer(&slot);
     journal.abandon_reservations();
-    assert!(matches!(
-        writer.write_at(0, &[1]),
-        Err(JournalError::StaleReservation { .. })
-    ));
+    assert!(matches!(writer.write_at(0, &[1]), Err(JournalError::StaleReservation { .. })));
     let start = journal.settled_at_start();
     let stale = journal.commit(slot, plan(0, 2), &start);
     assert!(matches!(stale, Err(JournalError::StaleReservation { .. })));
@@ -278,10 +218,7 @@ fn after_the_first_error_everything_is_refused() {
     let (mut journal, slot) = with_payload(&log);
     let writer = journal.payload_writer(&slot);
     log.stop_at(0);
-    assert!(matches!(
-        writer.write_at(0, &[1; 8192]),
-        Err(JournalError::Io { .. })
-    ));
+    assert!(matches!(writer.write_at(0, &[1; 8192]), Err(JournalError::Io { .. })));
     let log_works_again = log.after_kill();
     assert!(log_works_again.operations() == 0);
     let mark = journal.settled_at_start();
@@ -306,10 +243,7 @@ fn marks_and_slots_of_another_journal_are_refused() {
     assert!(matches!(refused, Err(JournalError::NotSettled { .. })));
     let slot = other.reserve_slot(0, 2).unwrap();
     let refused = journal.commit(slot, plan(0, 2), &start);
-    assert!(matches!(
-        refused,
-        Err(JournalError::StaleReservation { .. })
-    ));
+    assert!(matches!(refused, Err(JournalError::StaleReservation { .. })));
 }
 
 #[test]
@@ -319,10 +253,7 @@ fn a_job_without_records_is_marked_before_its_first_window_and_is_lost_until_it_
     let mut journal = running(&log, &header);
     assert!(journal.reserve_slot(0, 2).is_err());
     assert_eq!(journal.must_settle_before_commit(), 0);
-    let window = |first| WindowPlan {
-        fingerprints: Vec::new(),
-        ..plan(first, 2)
-    };
+    let window = |first| WindowPlan { fingerprints: Vec::new(), ..plan(first, 2) };
     let reopen = |log: &MemLog| {
         let log = Arc::new(log.after_power_loss(0));
         Journal::open(log, &Limits::TEST).unwrap().verify(auth())
@@ -330,30 +261,15 @@ fn a_job_without_records_is_marked_before_its_first_window_and_is_lost_until_it_
     assert!(reopen(&log).unwrap().1.phase.clean);
     let first = journal.unprotected_window(window(0)).unwrap();
     let second = journal.unprotected_window(window(2)).unwrap();
-    assert!(matches!(
-        journal.unprotected_window(window(2)),
-        Err(JournalError::NotNext { .. })
-    ));
-    assert!(matches!(
-        reopen(&log),
-        Err(JournalError::Unprotected { watermark: 0 })
-    ));
+    assert!(matches!(journal.unprotected_window(window(2)), Err(JournalError::NotNext { .. })));
+    assert!(matches!(reopen(&log), Err(JournalError::Unprotected { watermark: 0 })));
     let _ = first.settled();
     let mark = second.settled();
-    journal
-        .set_phase(Phase::Running, FORWARD, true, &mark)
-        .unwrap();
+    journal.set_phase(Phase::Running, FORWARD, true, &mark).unwrap();
     let (mut journal, replay) = reopen(&log).unwrap();
     assert_eq!((replay.watermark, replay.settled_sequence), (4, 2));
     assert!(replay.in_flight.is_empty());
-    assert_eq!(
-        journal
-            .unprotected_window(window(4))
-            .unwrap()
-            .record()
-            .sequence,
-        3
-    );
+    assert_eq!(journal.unprotected_window(window(4)).unwrap().record().sequence, 3);
     let protected = encrypt(2);
     let mut protected = running(&MemLog::default(), &protected);
     assert!(protected.unprotected_window(window(0)).is_err());

@@ -347,7 +347,9 @@ pub enum Damage {
         offset: u64,
     },
     /// Several chunks do not authenticate.
-    #[error("{count} chunks are damaged or were tampered with, the first is chunk {first_chunk} at offset {offset}")]
+    #[error(
+        "{count} chunks are damaged or were tampered with, the first is chunk {first_chunk} at offset {offset}"
+    )]
     Chunks {
         /// How many.
         count: u64,
@@ -363,7 +365,9 @@ pub enum Damage {
         chunk: u64,
     },
     /// A block is neither old nor new.
-    #[error("the block at offset {offset} (chunk {chunk}) is neither in its old nor in its new form: somebody changed it")]
+    #[error(
+        "the block at offset {offset} (chunk {chunk}) is neither in its old nor in its new form: somebody changed it"
+    )]
     NeitherOldNorNew {
         /// Chunk index.
         chunk: u64,
@@ -379,7 +383,9 @@ pub enum Damage {
         offset: u64,
     },
     /// A chunk is not in the form that the journal claims: journal and file are of different times.
-    #[error("chunk {chunk} at offset {offset} is not in the form that the journal says; journal and file do not belong together")]
+    #[error(
+        "chunk {chunk} at offset {offset} is not in the form that the journal says; journal and file do not belong together"
+    )]
     NotAsClaimed {
         /// Chunk index.
         chunk: u64,
@@ -512,7 +518,9 @@ impl OpenError {
             OpenError::Damaged { .. } | OpenError::Key(KeyError::SlotMismatch { .. }) => ErrorClass::Damaged,
             OpenError::Key(_) => ErrorClass::NoKey,
             OpenError::Interrupted { .. } => ErrorClass::Interrupted,
-            OpenError::NotSealed { .. } | OpenError::Newer { .. } | OpenError::Io { .. } => ErrorClass::Refused,
+            OpenError::NotSealed { .. } | OpenError::Newer { .. } | OpenError::Io { .. } => {
+                ErrorClass::Refused
+            }
         }
     }
 }

@@ -45,9 +45,7 @@ pub use keys::{
     PassphrasePrompt, Recipient, RecipientFlaw, SlotCounts, SlotFlaw, SlotTooBig, generate_identity,
     read_recipients_file,
 };
-pub use options::{
-    DecryptOptions, EncryptOptions, IoChoice, JobKeyMode, ResilienceChoice, ResumeOptions,
-};
+pub use options::{DecryptOptions, EncryptOptions, IoChoice, JobKeyMode, ResilienceChoice, ResumeOptions};
 pub use out_of_place::{Input, Output, decrypt_to, encrypt_to};
 pub use pageseal_crypto::Suite;
 pub use report::{JobKind, JobOutcome, JobReport, VerifyReport};

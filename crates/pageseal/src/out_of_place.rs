@@ -9,9 +9,9 @@ use std::time::Instant;
 use pageseal_crypto::{ChunkMeta, Suite, fill_random};
 use pageseal_format::limits::{BLOCK, TABLE_ENTRY_LEN};
 use pageseal_format::{FileState, Geometry, Limits, Superblock, TableEntry, labels};
+use pageseal_storage::BufferedFile;
 use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::directory::{Directory, RealDirectory};
-use pageseal_storage::BufferedFile;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::control::{Control, Notice, Stage};
@@ -287,10 +287,11 @@ fn open_all(
             let chunk = first + item;
             let offset = geometry.chunk_offset(chunk);
             let mut piece = Zeroizing::new(vec![0; geometry.chunk_len(chunk) as usize]);
-            sealed
-                .data
-                .read_exact_at(&mut piece, offset)
-                .map_err(|source| InterruptCause::Io { what: "reading", offset, source })?;
+            sealed.data.read_exact_at(&mut piece, offset).map_err(|source| InterruptCause::Io {
+                what: "reading",
+                offset,
+                source,
+            })?;
             let entry = &entries[item as usize];
             let meta = crate::job::chunk_meta(&geometry, chunk, entry);
             match sealed.keys.chunk.open_in_place(&meta, &entry.tag, &mut piece) {
@@ -324,9 +325,7 @@ fn spool_stdin(output: &Output) -> Result<File, Refusal> {
     let unreadable = |source| Refusal::Input { path: path.clone(), source };
     let mut file = match output {
         Output::Stdout => tempfile::tempfile().map_err(unreadable)?,
-        Output::File(target) => {
-            tempfile::tempfile_in(Names::of(target)?.directory).map_err(unreadable)?
-        }
+        Output::File(target) => tempfile::tempfile_in(Names::of(target)?.directory).map_err(unreadable)?,
     };
     io::copy(&mut io::stdin().lock(), &mut file).map_err(unreadable)?;
     Ok(file)
@@ -347,7 +346,8 @@ impl Source {
             return Ok(Source { reader, path, len_bytes: None, attributes: None });
         };
         let file = open_for_reading(path)?;
-        let metadata = file.metadata().map_err(|source| Refusal::Unopenable { path: path.clone(), source })?;
+        let metadata =
+            file.metadata().map_err(|source| Refusal::Unopenable { path: path.clone(), source })?;
         let attributes = FileAttributes::read(&file).ok();
         Ok(Source { reader: Box::new(file), path: path.clone(), len_bytes: Some(metadata.len()), attributes })
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use pageseal_crypto::{DerivedKeys, FileKey, KeyContext, MacKey, Suite, header_hash};
 use pageseal_format::limits::{BLOCK, BLOCK_LEN, SLOT_AREA_LEN, SUPERBLOCK_LEN, TABLE_ENTRY_LEN};
 use pageseal_format::{
-    FileState, FormatError, Geometry, Limits, SlotArea, Superblock, TableEntry, labels, mac_of, trailer_candidates,
+    FileState, FormatError, Geometry, Limits, SlotArea, Superblock, TableEntry, labels, mac_of,
+    trailer_candidates,
 };
 use pageseal_storage::Storage;
 
@@ -62,6 +63,7 @@ impl SuperblockCopy {
 }
 
 /// What stands at the end of a file.
+#[expect(clippy::large_enum_variant, reason = "one is made per opened file, and taken apart at once")]
 pub(crate) enum Located {
     /// No trailer.
     Plain,
@@ -134,7 +136,11 @@ fn misplaced(superblock: &Superblock, offset: u64, len: u64) -> Option<Damage> {
     })
 }
 
-fn read_superblock(data: &dyn Storage, offset: u64, limits: &Limits) -> Result<SuperblockCopy, (u64, io::Error)> {
+fn read_superblock(
+    data: &dyn Storage,
+    offset: u64,
+    limits: &Limits,
+) -> Result<SuperblockCopy, (u64, io::Error)> {
     let mut bytes = Box::new([0; SUPERBLOCK_LEN]);
     data.read_exact_at(&mut bytes[..], offset).map_err(|error| (offset, error))?;
     Ok(match FoundSuperblock::parse(bytes, limits) {
@@ -191,10 +197,15 @@ pub(crate) fn read_slots(
     let read = |copy: usize| -> Result<_, OpenError> {
         let mut bytes = vec![0; SLOT_AREA_LEN];
         let offset = geometry.slot_area_offset(copy);
-        data.read_exact_at(&mut bytes, offset).map_err(|source| OpenError::Io { path: path.into(), offset, source })?;
+        data.read_exact_at(&mut bytes, offset).map_err(|source| OpenError::Io {
+            path: path.into(),
+            offset,
+            source,
+        })?;
         Ok((SlotArea::parse(&bytes), bytes))
     };
-    let damaged = |what: String| OpenError::Damaged { path: path.into(), damage: Damage::SlotsUnreadable { what } };
+    let damaged =
+        |what: String| OpenError::Damaged { path: path.into(), damage: Damage::SlotsUnreadable { what } };
     match (read(0)?, read(1)?) {
         ((Ok(_), one), (Ok(_), two)) if one != two => Err(damaged("the two copies differ".into())),
         ((Ok(area), bytes), (Ok(_), _)) => Ok((area, bytes, None)),
@@ -261,7 +272,8 @@ pub(crate) fn settled_superblock(
         FileState::Encrypting => JobKind::Encrypt,
         FileState::Decrypting => JobKind::Decrypt,
     };
-    let journal_found = crate::names::Names::of(path).is_ok_and(|names| names.path_of(&names.journal()).exists());
+    let journal_found =
+        crate::names::Names::of(path).is_ok_and(|names| names.path_of(&names.journal()).exists());
     Err(OpenError::Interrupted { path: path.into(), kind, journal_found })
 }
 

@@ -15,7 +15,8 @@ use crate::job::{Workers, journal_place};
 use crate::keys::{Identities, unwrap_slots};
 use crate::names::Names;
 use crate::sealed::{
-    FoundSuperblock, Located, agree, authenticate, check_macs, hash_of, locate, read_slots, settled_superblock, suite_of,
+    FoundSuperblock, Located, agree, authenticate, check_macs, hash_of, locate, read_slots,
+    settled_superblock, suite_of,
 };
 use crate::target::{Target, open_for_change, open_for_reading};
 use crate::verify::verify_chunks;
@@ -171,8 +172,11 @@ fn check_replaceable(
         let trailer_end = geometry.sealed_len();
         return Err(damaged(Damage::ForeignBytes { trailer_end, foreign_bytes: len - trailer_end }));
     }
-    let located = locate(data, &Limits::PRODUCTION)
-        .map_err(|(offset, source)| OpenError::Io { path: path.clone(), offset, source })?;
+    let located = locate(data, &Limits::PRODUCTION).map_err(|(offset, source)| OpenError::Io {
+        path: path.clone(),
+        offset,
+        source,
+    })?;
     let Located::Trailer { a, b } = located else { return Ok(()) };
     if let Ok((present, _)) = agree(path, &a, &b)
         && (present.superblock.file_id != found.superblock.file_id

@@ -95,16 +95,18 @@ fn verify_batch(
     first: u64,
     count: u64,
 ) -> Result<Vec<u64>, OpenError> {
-    let entries =
-        read_entries(data, geometry, first, count).map_err(|error| error.into_open_error(path))?;
+    let entries = read_entries(data, geometry, first, count).map_err(|error| error.into_open_error(path))?;
     let step = workers.chunks_per_tile(geometry.chunk_len_bytes());
     let check = |item: u64, tile: &mut Tile| {
         let skip = item * step;
         let part = step.min(count - skip);
         let (offset, len) = geometry.bytes_of_chunks(first + skip, part);
         let buffer = tile.slice(len as usize);
-        data.read_exact_at(buffer, offset)
-            .map_err(|source| InterruptCause::Io { what: "reading", offset, source })?;
+        data.read_exact_at(buffer, offset).map_err(|source| InterruptCause::Io {
+            what: "reading",
+            offset,
+            source,
+        })?;
         let mut bad = Vec::new();
         for chunk in first + skip..first + skip + part {
             let start = (geometry.chunk_offset(chunk) - offset) as usize;
@@ -119,7 +121,9 @@ fn verify_batch(
     };
     let found = workers.for_each(count.div_ceil(step), check).map_err(|cause| match cause {
         InterruptCause::Io { offset, source, .. } => OpenError::Io { path: path.into(), offset, source },
-        other => OpenError::Io { path: path.into(), offset: 0, source: std::io::Error::other(other.to_string()) },
+        other => {
+            OpenError::Io { path: path.into(), offset: 0, source: std::io::Error::other(other.to_string()) }
+        }
     })?;
     Ok(found.concat())
 }

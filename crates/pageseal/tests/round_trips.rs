@@ -49,8 +49,9 @@ fn round_trip(
         accept_data_loss: resilience == ResilienceChoice::None,
         ..EncryptOptions::default()
     };
-    let report = encrypt_in_place(&plain, std::slice::from_ref(&keys.recipient), &options, &Control::silent())
-        .unwrap_or_else(|error| panic!("encrypt of {case}: {error:?}"));
+    let report =
+        encrypt_in_place(&plain, std::slice::from_ref(&keys.recipient), &options, &Control::silent())
+            .unwrap_or_else(|error| panic!("encrypt of {case}: {error:?}"));
     assert_eq!(report.outcome, JobOutcome::Sealed, "{case}");
     assert_eq!(report.path.as_deref(), Some(sealed.as_path()), "{case}");
     assert!(!plain.exists(), "{case}");
@@ -156,7 +157,8 @@ fn the_result_does_not_depend_on_the_number_of_threads() {
         let expected = write_content(&plain, len, 7);
         let options = EncryptOptions { threads: Some(threads), ..EncryptOptions::default() };
         let report =
-            encrypt_in_place(&plain, std::slice::from_ref(&keys.recipient), &options, &Control::silent()).unwrap();
+            encrypt_in_place(&plain, std::slice::from_ref(&keys.recipient), &options, &Control::silent())
+                .unwrap();
         assert_eq!(report.threads, threads);
         let sealed: PathBuf = report.path.unwrap();
         let options = DecryptOptions { threads: Some(8 - threads), ..DecryptOptions::default() };

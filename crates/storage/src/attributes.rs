@@ -9,8 +9,8 @@ use std::{
 
 use rustix::{
     fs::{
-        Gid, Mode, RawMode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod, fchown,
-        fgetxattr, flistxattr, fsetxattr, futimens,
+        Gid, Mode, RawMode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags, fchmod, fchown, fgetxattr,
+        flistxattr, fsetxattr, futimens,
     },
     io::Errno,
 };
@@ -93,40 +93,23 @@ impl FileAttributes {
         let mut failures = Vec::new();
         let mut note = |attribute, result: rustix::io::Result<()>| {
             let is_set = result.is_ok();
-            failures.extend(result.err().map(|errno| AttributeFailure {
-                attribute,
-                source: errno.into(),
-            }));
+            failures.extend(result.err().map(|errno| AttributeFailure { attribute, source: errno.into() }));
             is_set
         };
         // Changing the owner drops capabilities and set-id bits, so it comes first; a mode without
         // write permission would keep extended attributes from being set, so it comes after those.
-        let has_group = note(
-            Attribute::Group,
-            fchown(file, None, Some(Gid::from_raw(self.gid))),
-        );
-        let has_owner = note(
-            Attribute::Owner,
-            fchown(file, Some(Uid::from_raw(self.uid)), None),
-        );
+        let has_group = note(Attribute::Group, fchown(file, None, Some(Gid::from_raw(self.gid))));
+        let has_owner = note(Attribute::Owner, fchown(file, Some(Uid::from_raw(self.uid)), None));
         for (name, value) in &self.xattrs {
             let is_allowed = has_group || name.as_bytes() != ACCESS_LIST;
-            let result = if is_allowed {
-                fsetxattr(file, name, value, XattrFlags::empty())
-            } else {
-                Err(Errno::PERM)
-            };
+            let result =
+                if is_allowed { fsetxattr(file, name, value, XattrFlags::empty()) } else { Err(Errno::PERM) };
             note(Attribute::Extended(name.clone()), result);
         }
         let mode = self.safe_mode(has_owner, has_group);
-        note(
-            Attribute::Mode,
-            fchmod(file, Mode::from_raw_mode(mode as RawMode)),
-        );
-        let times = Timestamps {
-            last_access: timespec(self.accessed),
-            last_modification: timespec(self.modified),
-        };
+        note(Attribute::Mode, fchmod(file, Mode::from_raw_mode(mode as RawMode)));
+        let times =
+            Timestamps { last_access: timespec(self.accessed), last_modification: timespec(self.modified) };
         note(Attribute::Times, futimens(file, &times));
         failures
     }
@@ -151,20 +134,14 @@ impl FileAttributes {
 /// Those of `futimens`.
 pub fn set_modified(file: &File, modified: (i64, u32)) -> io::Result<()> {
     let times = Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: UTIME_OMIT,
-        },
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: timespec(modified),
     };
     Ok(futimens(file, &times)?)
 }
 
 fn timespec((seconds, nanoseconds): (i64, u32)) -> Timespec {
-    Timespec {
-        tv_sec: seconds,
-        tv_nsec: nanoseconds.into(),
-    }
+    Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() }
 }
 
 fn read_xattrs(file: &File) -> Vec<(OsString, Vec<u8>)> {
@@ -191,9 +168,7 @@ fn is_copied(name: &[u8]) -> bool {
 }
 
 /// Asks again with more room if there is more than there was room for.
-fn read_whole(
-    mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
-) -> rustix::io::Result<Vec<u8>> {
+fn read_whole(mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
     // The kernel's limit for a list and for a value (XATTR_LIST_MAX, XATTR_SIZE_MAX).
     const LIMIT: usize = 65536;
     let mut buffer = vec![0; 1024];
@@ -235,13 +210,7 @@ mod tests {
         for name in ["user.a", "security.selinux", "system.posix_acl_access"] {
             assert!(is_copied(name.as_bytes()), "{name}");
         }
-        for name in [
-            "",
-            "security.ima",
-            "security.evm",
-            "trusted.overlay.opaque",
-            "system.nfs4_acl",
-        ] {
+        for name in ["", "security.ima", "security.evm", "trusted.overlay.opaque", "system.nfs4_acl"] {
             assert!(!is_copied(name.as_bytes()), "{name}");
         }
     }

@@ -15,8 +15,8 @@ use crate::usage::bytes_of;
 /// Those of reading `/proc/meminfo`; [`io::ErrorKind::InvalidData`] if the line is missing there.
 /// Control groups that cannot be read do not count.
 pub fn available_memory_bytes() -> io::Result<u64> {
-    let system = bytes_of(&fs::read_to_string("/proc/meminfo")?, "MemAvailable:")
-        .ok_or(io::ErrorKind::InvalidData)?;
+    let system =
+        bytes_of(&fs::read_to_string("/proc/meminfo")?, "MemAvailable:").ok_or(io::ErrorKind::InvalidData)?;
     let group = fs::read_to_string("/proc/self/cgroup")
         .ok()
         .and_then(|text| left_by_groups(Path::new("/sys/fs/cgroup"), unified_group(&text)?));
@@ -31,11 +31,7 @@ fn unified_group(text: &str) -> Option<&str> {
 /// The least that the group or any group above it leaves; `None` if none has a limit.
 fn left_by_groups(root: &Path, group: &str) -> Option<u64> {
     let group: PathBuf = root.join(group);
-    group
-        .ancestors()
-        .take_while(|at| at.starts_with(root))
-        .filter_map(left_by_group)
-        .min()
+    group.ancestors().take_while(|at| at.starts_with(root)).filter_map(left_by_group).min()
 }
 
 /// Limit less use; file pages that were not used lately are given up first, so they count as left.
@@ -45,10 +41,7 @@ fn left_by_group(group: &Path) -> Option<u64> {
     let limit: u64 = read("memory.max")?.trim().parse().ok()?;
     let used: u64 = read("memory.current")?.trim().parse().ok()?;
     let reclaimable = read("memory.stat")
-        .and_then(|text| {
-            text.lines()
-                .find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok())
-        })
+        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok()))
         .unwrap_or(0);
     Some(limit.saturating_sub(used.saturating_sub(reclaimable)))
 }
@@ -68,15 +61,9 @@ fn parse_boot_id(text: &str) -> Option<[u8; 16]> {
         .filter(|c| *c != '-')
         .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
         .collect::<Option<_>>()?;
-    let pairs: Vec<u8> = digits
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-        .collect();
-    if digits.len() == 32 {
-        pairs.try_into().ok()
-    } else {
-        None
-    }
+    let pairs: Vec<u8> =
+        digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit)).collect();
+    if digits.len() == 32 { pairs.try_into().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -106,11 +93,7 @@ mod tests {
         assert_eq!(left_by_groups(root.path(), "a/b"), None);
         write(&root.path().join("a"), "1000\n", "900\n");
         assert_eq!(left_by_groups(root.path(), "a/b"), Some(100));
-        fs::write(
-            root.path().join("a/memory.stat"),
-            "anon 1\ninactive_file 50\n",
-        )
-        .unwrap();
+        fs::write(root.path().join("a/memory.stat"), "anon 1\ninactive_file 50\n").unwrap();
         assert_eq!(left_by_groups(root.path(), "a/b"), Some(150));
         write(&inner, "10\n", "20\n");
         assert_eq!(left_by_groups(root.path(), "a/b"), Some(0));

@@ -16,8 +16,8 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Mode, OFlags, RawMode, RenameFlags, fsync, linkat, open, openat,
-        renameat_with, statat, unlinkat,
+        AtFlags, CWD, Mode, OFlags, RawMode, RenameFlags, fsync, linkat, open, openat, renameat_with, statat,
+        unlinkat,
     },
     io::Errno,
     rand::{GetRandomFlags, getrandom},
@@ -49,10 +49,7 @@ impl FileIdentity {
     /// Those of `fstat`.
     pub fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
+        Ok(Self { device: metadata.dev(), inode: metadata.ino() })
     }
 }
 
@@ -140,17 +137,10 @@ impl RealDirectory {
     /// # Errors
     /// Those of `open`; the directory must be readable.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let path = if path.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            path
-        };
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open(path, flags, Mode::empty())?;
-        Ok(Self {
-            directory,
-            stand_in_names: Mutex::default(),
-        })
+        Ok(Self { directory, stand_in_names: Mutex::default() })
     }
 
     fn create(&self, name: &OsStr, mode: Mode) -> io::Result<File> {
@@ -167,9 +157,7 @@ impl RealDirectory {
 
     /// Each change is one insert or remove, so a panic elsewhere leaves nothing half done.
     fn stand_ins(&self) -> MutexGuard<'_, HashMap<FileIdentity, OsString>> {
-        self.stand_in_names
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.stand_in_names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn link_then_remove(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
@@ -201,12 +189,7 @@ impl Directory for RealDirectory {
             Access::ReadOnly => OFlags::RDONLY,
             Access::ReadWrite => OFlags::RDWR,
         };
-        Ok(File::from(openat(
-            &self.directory,
-            name,
-            OPEN_ALWAYS | access,
-            Mode::empty(),
-        )?))
+        Ok(File::from(openat(&self.directory, name, OPEN_ALWAYS | access, Mode::empty())?))
     }
 
     fn create_new(&self, name: &OsStr, mode: u32) -> io::Result<File> {
@@ -232,10 +215,7 @@ impl Directory for RealDirectory {
     fn identity_of(&self, name: &OsStr) -> io::Result<Option<FileIdentity>> {
         refuse_path(name)?;
         match statat(&self.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some(FileIdentity {
-                device: found.st_dev,
-                inode: found.st_ino,
-            })),
+            Ok(found) => Ok(Some(FileIdentity { device: found.st_dev, inode: found.st_ino })),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
@@ -277,10 +257,7 @@ impl Drop for RealDirectory {
         let names = std::mem::take(&mut *self.stand_ins());
         for (identity, name) in names {
             // Only if it still is the file made here; and what cannot be removed stays.
-            if self
-                .identity_of(&name)
-                .is_ok_and(|found| found == Some(identity))
-            {
+            if self.identity_of(&name).is_ok_and(|found| found == Some(identity)) {
                 let _ = self.remove(&name);
             }
         }
@@ -322,16 +299,11 @@ mod tests {
         let _forgotten = directory.create_with_stand_in_name().unwrap();
         assert_eq!(count(), 2);
         directory.create_new(OsStr::new("taken"), 0o600).unwrap();
-        let refused = directory
-            .link_temporary(&kept, OsStr::new("taken"))
-            .unwrap_err();
+        let refused = directory.link_temporary(&kept, OsStr::new("taken")).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
         directory.link_temporary(&kept, OsStr::new("kept")).unwrap();
         let identity = FileIdentity::of(&kept).unwrap();
-        assert_eq!(
-            directory.identity_of(OsStr::new("kept")).unwrap(),
-            Some(identity)
-        );
+        assert_eq!(directory.identity_of(OsStr::new("kept")).unwrap(), Some(identity));
         drop(directory);
         assert_eq!(count(), 2, "kept and taken");
     }
@@ -344,10 +316,7 @@ mod tests {
         let file = directory.create_new(a, 0o600).unwrap();
         directory.link_then_remove(a, b).unwrap();
         assert_eq!(directory.identity_of(a).unwrap(), None);
-        assert_eq!(
-            directory.identity_of(b).unwrap(),
-            Some(FileIdentity::of(&file).unwrap())
-        );
+        assert_eq!(directory.identity_of(b).unwrap(), Some(FileIdentity::of(&file).unwrap()));
         directory.create_new(a, 0o600).unwrap();
         let refused = directory.link_then_remove(a, b).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);

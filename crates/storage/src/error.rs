@@ -120,9 +120,7 @@ impl From<StorageError> for io::Error {
             StorageError::OutsideMapping { .. }
             | StorageError::CutsMapping { .. }
             | StorageError::OffsetTooLarge { .. } => io::ErrorKind::InvalidInput,
-            StorageError::LostMapping { .. } | StorageError::PoisonedMapping => {
-                io::ErrorKind::Other
-            }
+            StorageError::LostMapping { .. } | StorageError::PoisonedMapping => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }

@@ -22,17 +22,10 @@ impl ExclusiveRanges {
         }
         let mut in_use = self.locked();
         // Ranges in use are disjoint, so the last one that starts before `end` also ends last.
-        let is_free = in_use
-            .range(..end)
-            .next_back()
-            .is_none_or(|(_, taken_end)| *taken_end <= start);
+        let is_free = in_use.range(..end).next_back().is_none_or(|(_, taken_end)| *taken_end <= start);
         is_free.then(|| {
             in_use.insert(start, end);
-            RangeGuard {
-                ranges: self,
-                start,
-                end,
-            }
+            RangeGuard { ranges: self, start, end }
         })
     }
 
@@ -78,15 +71,7 @@ mod tests {
     fn overlaps_are_refused_and_neighbours_are_not() {
         let ranges = ExclusiveRanges::default();
         let middle = ranges.take(10, 20).unwrap();
-        for (start, end) in [
-            (10, 20),
-            (5, 11),
-            (19, 25),
-            (12, 13),
-            (0, 100),
-            (20, 20),
-            (30, 20),
-        ] {
+        for (start, end) in [(10, 20), (5, 11), (19, 25), (12, 13), (0, 100), (20, 20), (30, 20)] {
             assert!(ranges.take(start, end).is_none(), "{start}..{end}");
         }
         let before = ranges.take(0, 10).unwrap();

@@ -46,10 +46,7 @@ pub(crate) fn any_shared(file: &File) -> Option<bool> {
     for _ in 0..MAX_BATCHES {
         let request = extents_from(file, start).ok()?;
         let extents = request.extents.get(..request.mapped_extents as usize)?;
-        if extents
-            .iter()
-            .any(|extent| extent.flags & FIEMAP_EXTENT_SHARED != 0)
-        {
+        if extents.iter().any(|extent| extent.flags & FIEMAP_EXTENT_SHARED != 0) {
             return Some(true);
         }
         let Some(last) = extents.last() else {

@@ -41,10 +41,7 @@ impl FileLock {
         let file = file.try_clone().map_err(LockError::Io)?;
         set_lock(&file, libc::F_WRLCK as libc::c_short).map_err(|error| {
             let errno = error.raw_os_error();
-            if [Errno::AGAIN, Errno::ACCESS]
-                .iter()
-                .any(|held| errno == Some(held.raw_os_error()))
-            {
+            if [Errno::AGAIN, Errno::ACCESS].iter().any(|held| errno == Some(held.raw_os_error())) {
                 LockError::HeldElsewhere
             } else {
                 LockError::Io(error)

@@ -5,8 +5,7 @@ use std::{fs::File, io, os::unix::fs::FileExt};
 use rustix::{fs::FallocateFlags, io::Errno, param::page_size};
 
 use crate::{
-    BufferedFile, MappedRange, Storage, StorageError, mapped_memory::MappedMemory, space,
-    storage::range_end,
+    BufferedFile, MappedRange, Storage, StorageError, mapped_memory::MappedMemory, space, storage::range_end,
 };
 
 /// How much is brought in by one call: large enough to make the call's cost vanish, small enough that
@@ -37,20 +36,12 @@ impl MappedFile {
     pub fn new(file: File, mapped_len: u64) -> io::Result<Self> {
         let file_length = file.metadata()?.len();
         if mapped_len > file_length {
-            let error = StorageError::FileShorterThanMapping {
-                wanted: mapped_len,
-                file_length,
-            };
+            let error = StorageError::FileShorterThanMapping { wanted: mapped_len, file_length };
             return Err(error.into());
         }
         let len = usize::try_from(mapped_len).map_err(|_| Errno::NOMEM)?;
-        let memory = (len > 0)
-            .then(|| MappedMemory::new(&file, len))
-            .transpose()?;
-        Ok(Self {
-            memory,
-            file: BufferedFile::new(file),
-        })
+        let memory = (len > 0).then(|| MappedMemory::new(&file, len)).transpose()?;
+        Ok(Self { memory, file: BufferedFile::new(file) })
     }
 
     /// The file, for locks and attributes.
@@ -69,12 +60,7 @@ impl MappedFile {
         let mapped = self.mapped_len();
         match offset.checked_add(length) {
             Some(end) if end <= mapped => Ok(()),
-            _ => Err(StorageError::OutsideMapping {
-                offset,
-                length,
-                mapped,
-            }
-            .into()),
+            _ => Err(StorageError::OutsideMapping { offset, length, mapped }.into()),
         }
     }
 
@@ -89,12 +75,7 @@ impl MappedFile {
     fn find_cause(&self, offset: u64, length: u64) -> io::Result<()> {
         let file_length = self.file.len()?;
         if file_length < offset + length {
-            return Err(StorageError::TruncatedMapping {
-                offset,
-                length,
-                file_length,
-            }
-            .into());
+            return Err(StorageError::TruncatedMapping { offset, length, file_length }.into());
         }
         // A byte of each page is enough to learn of EIO, and copies next to nothing of the content.
         for at in (offset..offset + length).step_by(page_size()) {
@@ -124,19 +105,15 @@ impl MappedRange for MappedFile {
         }
         // Inside the mapping, whose length is a usize.
         let start = offset as usize;
-        let mut guard = memory
-            .take(start, len)
-            .ok_or(StorageError::RangeInUse { offset, length })?;
+        let mut guard = memory.take(start, len).ok_or(StorageError::RangeInUse { offset, length })?;
         for at in (0..len).step_by(POPULATE_STEP_BYTES) {
-            memory
-                .populate(start + at, POPULATE_STEP_BYTES.min(len - at))
-                .map_err(|error| {
-                    if error.raw_os_error() == Some(Errno::FAULT.raw_os_error()) {
-                        self.explain_fault(offset, length)
-                    } else {
-                        error
-                    }
-                })?;
+            memory.populate(start + at, POPULATE_STEP_BYTES.min(len - at)).map_err(|error| {
+                if error.raw_os_error() == Some(Errno::FAULT.raw_os_error()) {
+                    self.explain_fault(offset, length)
+                } else {
+                    error
+                }
+            })?;
         }
         f(memory.slice(&mut guard));
         // The flag is set before the pages are replaced, so a range that ran over replaced pages sees
@@ -156,11 +133,7 @@ impl Storage for MappedFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mapped = self.mapped_len();
         if len < mapped {
-            return Err(StorageError::CutsMapping {
-                length: len,
-                mapped,
-            }
-            .into());
+            return Err(StorageError::CutsMapping { length: len, mapped }.into());
         }
         self.file.set_len(len)
     }

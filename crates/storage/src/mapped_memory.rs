@@ -36,15 +36,9 @@ impl MappedMemory {
     pub(crate) fn new(file: &File, len: usize) -> io::Result<Self> {
         let raw = MmapOptions::new().len(len).map_raw(file)?;
         let start = raw.as_ptr().addr();
-        let registration =
-            Registration::new(start, start + len).ok_or(StorageError::TooManyMappings {
-                limit: registry::LIMIT,
-            })?;
-        Ok(Self {
-            registration,
-            raw,
-            ranges: ExclusiveRanges::default(),
-        })
+        let registration = Registration::new(start, start + len)
+            .ok_or(StorageError::TooManyMappings { limit: registry::LIMIT })?;
+        Ok(Self { registration, raw, ranges: ExclusiveRanges::default() })
     }
 
     /// Length in bytes, not rounded to pages.
@@ -92,10 +86,7 @@ impl MappedMemory {
         if POPULATE_IS_UNKNOWN.load(Ordering::Relaxed) || len == 0 {
             return Ok(());
         }
-        let end = start
-            .checked_add(len)
-            .filter(|end| *end <= self.len())
-            .ok_or(Errno::INVAL)?;
+        let end = start.checked_add(len).filter(|end| *end <= self.len()).ok_or(Errno::INVAL)?;
         let page = page_size();
         let first = start / page * page;
         let whole = end.next_multiple_of(page) - first;

@@ -150,10 +150,9 @@ impl Medium {
     #[must_use]
     pub fn checksum_is_sound(&self) -> bool {
         match self.kind {
-            FileSystemKind::Ext4
-            | FileSystemKind::Btrfs
-            | FileSystemKind::F2fs
-            | FileSystemKind::Tmpfs => true,
+            FileSystemKind::Ext4 | FileSystemKind::Btrfs | FileSystemKind::F2fs | FileSystemKind::Tmpfs => {
+                true
+            }
             FileSystemKind::Xfs => self.kernel >= XFS_WRITES_DIRTY_BLOCKS_SINCE,
             _ => false,
         }
@@ -201,12 +200,7 @@ mod tests {
     fn checksum_needs_a_file_system_known_to_write_dirty_blocks_only() {
         let with = |kind, kernel| {
             let file = tempfile::tempfile().unwrap();
-            Medium {
-                kind,
-                kernel,
-                ..Medium::of(&file).unwrap()
-            }
-            .checksum_is_sound()
+            Medium { kind, kernel, ..Medium::of(&file).unwrap() }.checksum_is_sound()
         };
         use FileSystemKind as Kind;
         for kind in [Kind::Ext4, Kind::Btrfs, Kind::F2fs, Kind::Tmpfs] {
@@ -214,15 +208,8 @@ mod tests {
         }
         assert!(!with(Kind::Xfs, (6, 5)) && !with(Kind::Xfs, (5, 19)) && !with(Kind::Xfs, (0, 0)));
         assert!(with(Kind::Xfs, (6, 6)) && with(Kind::Xfs, (7, 0)));
-        for kind in [
-            Kind::Nfs,
-            Kind::Cifs,
-            Kind::Fuse,
-            Kind::NineP,
-            Kind::Zfs,
-            Kind::Overlay,
-            Kind::Other(1),
-        ] {
+        for kind in [Kind::Nfs, Kind::Cifs, Kind::Fuse, Kind::NineP, Kind::Zfs, Kind::Overlay, Kind::Other(1)]
+        {
             assert!(!with(kind, (6, 18)), "{kind:?}");
         }
     }
@@ -231,10 +218,7 @@ mod tests {
     fn stores_take_new_space_where_nothing_is_overwritten() {
         assert!(copies_on_write(FileSystemKind::Btrfs, IFlags::empty()));
         assert!(!copies_on_write(FileSystemKind::Btrfs, IFlags::NOCOW));
-        assert!(copies_on_write(
-            FileSystemKind::from_magic(BCACHEFS_MAGIC),
-            IFlags::empty()
-        ));
+        assert!(copies_on_write(FileSystemKind::from_magic(BCACHEFS_MAGIC), IFlags::empty()));
         assert!(!copies_on_write(FileSystemKind::Ext4, IFlags::empty()));
     }
 }

@@ -41,9 +41,7 @@ impl MemoryStorage {
 
 impl From<Vec<u8>> for MemoryStorage {
     fn from(bytes: Vec<u8>) -> Self {
-        Self {
-            bytes: RwLock::new(bytes),
-        }
+        Self { bytes: RwLock::new(bytes) }
     }
 }
 
@@ -51,9 +49,7 @@ impl From<Vec<u8>> for MemoryStorage {
 fn grow(bytes: &mut Vec<u8>, length: u64) -> io::Result<()> {
     let length = usize::try_from(length).map_err(|_| Errno::NOSPC)?;
     if length > bytes.len() {
-        bytes
-            .try_reserve(length - bytes.len())
-            .map_err(|_| Errno::NOSPC)?;
+        bytes.try_reserve(length - bytes.len()).map_err(|_| Errno::NOSPC)?;
         bytes.resize(length, 0);
     }
     Ok(())

@@ -23,13 +23,7 @@ const RAMFS_MAGIC: u32 = 0x8584_58F6;
 /// # Errors
 /// Those of `prctl` and `setrlimit`.
 pub fn disable_core_dumps() -> io::Result<()> {
-    let limited = setrlimit(
-        Resource::Core,
-        Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        },
-    );
+    let limited = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     Ok(limited?)
 }
@@ -80,12 +74,7 @@ fn runtime_directory_in(runtime: Option<&Path>, shared: &Path) -> Option<PathBuf
 }
 
 /// Everything is checked on open descriptors, so nobody can swap a directory after the check.
-fn private_directory(
-    parent: &OwnedFd,
-    parent_path: &Path,
-    name: &str,
-    user: u32,
-) -> Option<PathBuf> {
+fn private_directory(parent: &OwnedFd, parent_path: &Path, name: &str, user: u32) -> Option<PathBuf> {
     match mkdirat(parent, name, Mode::RWXU) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(_) => return None,
@@ -146,10 +135,7 @@ mod tests {
         for _ in 0..2 {
             let found = runtime_directory_in(Some(temp.path()), &nowhere).unwrap();
             assert_eq!(found, temp.path().join("pageseal"));
-            assert_eq!(
-                fs::metadata(&found).unwrap().permissions().mode() & 0o7777,
-                0o700
-            );
+            assert_eq!(fs::metadata(&found).unwrap().permissions().mode() & 0o7777, 0o700);
         }
     }
 
@@ -158,34 +144,16 @@ mod tests {
         let Some(temp) = in_memory() else { return };
         let nowhere = temp.path().join("missing");
         set_mode(temp.path(), 0o755);
-        assert_eq!(
-            runtime_directory_in(Some(temp.path()), &nowhere),
-            None,
-            "open parent"
-        );
+        assert_eq!(runtime_directory_in(Some(temp.path()), &nowhere), None, "open parent");
         let name = format!("pageseal-{}", geteuid().as_raw());
         let shared = temp.path().join(&name);
-        assert_eq!(
-            runtime_directory_in(None, temp.path()),
-            Some(shared.clone())
-        );
+        assert_eq!(runtime_directory_in(None, temp.path()), Some(shared.clone()));
         set_mode(&shared, 0o750);
-        assert_eq!(
-            runtime_directory_in(None, temp.path()),
-            None,
-            "open directory"
-        );
+        assert_eq!(runtime_directory_in(None, temp.path()), None, "open directory");
         fs::remove_dir(&shared).unwrap();
         symlink(tempfile::tempdir_in(temp.path()).unwrap().keep(), &shared).unwrap();
-        assert_eq!(
-            runtime_directory_in(None, temp.path()),
-            None,
-            "symbolic link"
-        );
-        assert_eq!(
-            runtime_directory_in(Some(Path::new("relative")), &nowhere),
-            None
-        );
+        assert_eq!(runtime_directory_in(None, temp.path()), None, "symbolic link");
+        assert_eq!(runtime_directory_in(Some(Path::new("relative")), &nowhere), None);
     }
 
     #[test]

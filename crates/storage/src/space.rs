@@ -27,11 +27,7 @@ pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let growth = end.saturating_sub(old_length.max(offset));
     refuse_what_cannot_fit(file, growth, metadata.blocks().saturating_mul(512))?;
     let reserved = allocate_then_grow(file, offset, len, old_length).or_else(|error| {
-        if is_unsupported(&error) {
-            write_zeros(file, old_length.max(offset), end)
-        } else {
-            Err(error)
-        }
+        if is_unsupported(&error) { write_zeros(file, old_length.max(offset), end) } else { Err(error) }
     });
     if reserved.is_err() && old_length < end {
         take_growth_back(file, old_length, end);
@@ -44,10 +40,7 @@ pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
 /// file may have allocated behind its end already, is not even tried.
 fn refuse_what_cannot_fit(file: &File, growth: u64, allocated: u64) -> io::Result<()> {
     let space = fstatvfs(file)?;
-    let free = space
-        .f_bfree
-        .saturating_mul(space.f_frsize)
-        .saturating_add(allocated);
+    let free = space.f_bfree.saturating_mul(space.f_frsize).saturating_add(allocated);
     // A tmpfs without a limit says that it has no blocks at all.
     if space.f_blocks > 0 && growth > free {
         return Err(Errno::NOSPC.into());
@@ -74,10 +67,7 @@ fn allocate_then_grow(file: &File, offset: u64, len: u64, old_length: u64) -> io
 /// Also frees what was allocated behind the end: `ftruncate` to the same length does so. A length
 /// beyond `end` means that someone else appended, whose bytes must stay.
 fn take_growth_back(file: &File, old_length: u64, end: u64) {
-    if file
-        .metadata()
-        .is_ok_and(|now| (old_length..=end).contains(&now.len()))
-    {
+    if file.metadata().is_ok_and(|now| (old_length..=end).contains(&now.len())) {
         // The failure of the reservation is what the caller has to hear about.
         let _ = file.set_len(old_length);
     }
@@ -112,12 +102,7 @@ pub(crate) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<()> {
     if len == 0 {
         return Ok(());
     }
-    allocate(
-        file,
-        FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-        offset,
-        len,
-    )
+    allocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, len)
 }
 
 /// `fallocate` gives up with EINTR when a signal comes, having done part of the work; doing it again
@@ -132,9 +117,7 @@ pub(crate) fn allocate(file: &File, mode: FallocateFlags, offset: u64, len: u64)
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
-    [Errno::OPNOTSUPP, Errno::NOSYS]
-        .iter()
-        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    [Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[cfg(test)]

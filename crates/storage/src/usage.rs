@@ -43,10 +43,7 @@ fn page_faults() -> io::Result<(u64, u64)> {
     let mut usage: libc::rusage = unsafe { mem::zeroed() };
     // SAFETY: `usage` is a valid rusage, exclusively borrowed, which the kernel fills.
     match unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) } {
-        0 => Ok((
-            usage.ru_minflt.unsigned_abs(),
-            usage.ru_majflt.unsigned_abs(),
-        )),
+        0 => Ok((usage.ru_minflt.unsigned_abs(), usage.ru_majflt.unsigned_abs())),
         _ => Err(io::Error::last_os_error()),
     }
 }
@@ -55,13 +52,7 @@ fn page_faults() -> io::Result<(u64, u64)> {
 /// 1024 bytes.
 pub(crate) fn bytes_of(text: &str, field: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(field))?;
-    value
-        .trim()
-        .strip_suffix("kB")?
-        .trim_end()
-        .parse::<u64>()
-        .ok()?
-        .checked_mul(1024)
+    value.trim().strip_suffix("kB")?.trim_end().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]

@@ -56,14 +56,9 @@ impl ChangeWatch {
     pub fn new(file: &File) -> io::Result<Self> {
         let path = format!("/proc/self/fd/{}", file.as_raw_fd());
         let inode = open(&path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-        let inotify =
-            inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+        let inotify = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
         inotify::add_watch(&inotify, &path, EVENTS)?;
-        Ok(Self {
-            inotify,
-            inode,
-            deleted_reported: false.into(),
-        })
+        Ok(Self { inotify, inode, deleted_reported: false.into() })
     }
 
     /// What happened since the last call, in order; does not wait.

@@ -31,8 +31,7 @@ pub enum WriterProbe {
 /// `O_NONBLOCK`.
 #[must_use]
 pub fn probe_writers(file: &File) -> WriterProbe {
-    let is_read_only =
-        fcntl_getfl(file).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDONLY);
+    let is_read_only = fcntl_getfl(file).is_ok_and(|flags| flags & OFlags::ACCMODE == OFlags::RDONLY);
     if !is_read_only {
         return WriterProbe::Unknown;
     }
@@ -49,11 +48,7 @@ pub fn probe_writers(file: &File) -> WriterProbe {
         }
         Err(errno) => {
             let _ = control(file, F_SETSIG, 0);
-            if errno == Errno::AGAIN {
-                WriterProbe::OpenForWriting
-            } else {
-                WriterProbe::Unknown
-            }
+            if errno == Errno::AGAIN { WriterProbe::OpenForWriting } else { WriterProbe::Unknown }
         }
     }
 }

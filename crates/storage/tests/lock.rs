@@ -24,9 +24,7 @@ fn child_passes(test: &str, path: &Path) -> bool {
 }
 
 fn path_for_child() -> std::path::PathBuf {
-    std::env::var_os(PATH_FOR_CHILD)
-        .expect("run by another test")
-        .into()
+    std::env::var_os(PATH_FOR_CHILD).expect("run by another test").into()
 }
 
 #[test]
@@ -34,10 +32,7 @@ fn a_second_open_is_kept_out_until_the_lock_is_dropped() {
     let temp = NamedTempFile::new().unwrap();
     let (first, second) = (open_for_writing(temp.path()), open_for_writing(temp.path()));
     let lock = FileLock::exclusive(&first).unwrap();
-    assert!(matches!(
-        FileLock::exclusive(&second),
-        Err(LockError::HeldElsewhere)
-    ));
+    assert!(matches!(FileLock::exclusive(&second), Err(LockError::HeldElsewhere)));
     drop(lock);
     FileLock::exclusive(&second).unwrap();
 }
@@ -51,10 +46,7 @@ fn the_lock_outlives_the_file_it_was_taken_through() {
     // Record locks of the older kind would be lost here.
     drop(open_for_writing(temp.path()));
     let second = open_for_writing(temp.path());
-    assert!(matches!(
-        FileLock::exclusive(&second),
-        Err(LockError::HeldElsewhere)
-    ));
+    assert!(matches!(FileLock::exclusive(&second), Err(LockError::HeldElsewhere)));
     drop(lock);
     FileLock::exclusive(&second).unwrap();
 }
@@ -63,13 +55,8 @@ fn the_lock_outlives_the_file_it_was_taken_through() {
 fn a_file_open_for_reading_only_cannot_be_locked() {
     let temp = NamedTempFile::new().unwrap();
     let error = FileLock::exclusive(&File::open(temp.path()).unwrap()).unwrap_err();
-    let LockError::Io(source) = error else {
-        panic!("{error:?}")
-    };
-    assert_eq!(
-        source.raw_os_error(),
-        Some(rustix::io::Errno::BADF.raw_os_error())
-    );
+    let LockError::Io(source) = error else { panic!("{error:?}") };
+    assert_eq!(source.raw_os_error(), Some(rustix::io::Errno::BADF.raw_os_error()));
 }
 
 #[test]
@@ -88,10 +75,7 @@ fn another_process_is_kept_out() {
 #[ignore = "run as a child"]
 fn child_finds_it_locked() {
     let file = open_for_writing(&path_for_child());
-    assert!(matches!(
-        FileLock::exclusive(&file),
-        Err(LockError::HeldElsewhere)
-    ));
+    assert!(matches!(FileLock::exclusive(&file), Err(LockError::HeldElsewhere)));
 }
 
 #[test]

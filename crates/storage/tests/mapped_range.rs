@@ -29,13 +29,7 @@ fn what_is_stored_in_a_range_is_in_the_file() {
         mapped.sync_data().unwrap();
         let mut found = vec![0; length];
         mapped.read_exact_at(&mut found, 0).unwrap();
-        assert!(
-            found
-                .iter()
-                .enumerate()
-                .all(|(at, byte)| *byte == !(at as u8)),
-            "{length}"
-        );
+        assert!(found.iter().enumerate().all(|(at, byte)| *byte == !(at as u8)), "{length}");
         assert_eq!(mapped.len().unwrap(), length as u64);
     }
 }
@@ -53,15 +47,7 @@ fn a_range_is_no_longer_than_asked_for() {
     let mut found = vec![0; 10_000];
     mapped.read_exact_at(&mut found, 0).unwrap();
     for (at, byte) in found.into_iter().enumerate() {
-        assert_eq!(
-            byte,
-            if (4_090..9_000).contains(&at) {
-                0
-            } else {
-                at as u8
-            },
-            "{at}"
-        );
+        assert_eq!(byte, if (4_090..9_000).contains(&at) { 0 } else { at as u8 }, "{at}");
     }
 }
 
@@ -70,9 +56,7 @@ fn what_is_written_beside_the_mapping_is_seen_in_it() {
     let mapped = MappedFile::new(file_of(10_000), 10_000).unwrap();
     mapped.with_range(0, 1, &mut |_| {}).unwrap();
     mapped.write_all_at(b"new", 5_000).unwrap();
-    mapped
-        .with_range(5_000, 3, &mut |bytes| assert_eq!(bytes, b"new"))
-        .unwrap();
+    mapped.with_range(5_000, 3, &mut |bytes| assert_eq!(bytes, b"new")).unwrap();
 }
 
 #[test]
@@ -84,10 +68,7 @@ fn nothing_mapped_is_fine() {
         ran += 1;
     };
     mapped.with_range(0, 0, &mut count).unwrap();
-    MappedFile::new(file_of(9), 9)
-        .unwrap()
-        .with_range(9, 0, &mut count)
-        .unwrap();
+    MappedFile::new(file_of(9), 9).unwrap().with_range(9, 0, &mut count).unwrap();
     assert_eq!(ran, 2);
     assert!(matches!(
         refusal(mapped.with_range(0, 1, &mut |_| panic!("must not run"))),
@@ -98,19 +79,9 @@ fn nothing_mapped_is_fine() {
 #[test]
 fn ranges_outside_the_mapping_are_refused() {
     let mapped = MappedFile::new(file_of(10_000), 5_000).unwrap();
-    for (offset, len) in [
-        (0, 5_001),
-        (5_000, 1),
-        (4_999, 2),
-        (u64::MAX, 1),
-        (1, usize::MAX),
-        (5_001, 0),
-    ] {
+    for (offset, len) in [(0, 5_001), (5_000, 1), (4_999, 2), (u64::MAX, 1), (1, usize::MAX), (5_001, 0)] {
         let refused = refusal(mapped.with_range(offset, len, &mut |_| panic!("must not run")));
-        assert!(
-            matches!(refused, StorageError::OutsideMapping { .. }),
-            "{offset} {len} {refused}"
-        );
+        assert!(matches!(refused, StorageError::OutsideMapping { .. }), "{offset} {len} {refused}");
     }
 }
 
@@ -120,26 +91,11 @@ fn overlapping_ranges_are_refused_while_in_use() {
     let mut neighbour_ran = false;
     mapped
         .with_range(1_000, 1_000, &mut |_| {
-            for (offset, len) in [
-                (1_000, 1_000),
-                (0, 1_001),
-                (1_999, 1),
-                (1_500, 2),
-                (0, 10_000),
-            ] {
-                let refused =
-                    refusal(mapped.with_range(offset, len, &mut |_| panic!("must not run")));
-                assert_eq!(
-                    refused,
-                    StorageError::RangeInUse {
-                        offset,
-                        length: len as u64
-                    }
-                );
+            for (offset, len) in [(1_000, 1_000), (0, 1_001), (1_999, 1), (1_500, 2), (0, 10_000)] {
+                let refused = refusal(mapped.with_range(offset, len, &mut |_| panic!("must not run")));
+                assert_eq!(refused, StorageError::RangeInUse { offset, length: len as u64 });
             }
-            mapped
-                .with_range(2_000, 10, &mut |_| neighbour_ran = true)
-                .unwrap();
+            mapped.with_range(2_000, 10, &mut |_| neighbour_ran = true).unwrap();
         })
         .unwrap();
     assert!(neighbour_ran);
@@ -169,33 +125,20 @@ fn workers_use_ranges_at_the_same_time() {
                     all_inside.wait();
                     invert(bytes);
                 };
-                mapped
-                    .with_range((part * PART) as u64, PART, &mut work)
-                    .unwrap();
+                mapped.with_range((part * PART) as u64, PART, &mut work).unwrap();
             });
         }
     });
     let mut found = vec![0; 4 * PART];
     mapped.read_exact_at(&mut found, 0).unwrap();
-    assert!(
-        found
-            .iter()
-            .enumerate()
-            .all(|(at, byte)| *byte == !(at as u8))
-    );
+    assert!(found.iter().enumerate().all(|(at, byte)| *byte == !(at as u8)));
 }
 
 #[test]
 fn the_mapping_is_never_cut_by_ourselves() {
     let mapped = MappedFile::new(file_of(10_000), 5_000).unwrap();
     let refused = refusal(mapped.set_len(4_999));
-    assert_eq!(
-        refused,
-        StorageError::CutsMapping {
-            length: 4_999,
-            mapped: 5_000
-        }
-    );
+    assert_eq!(refused, StorageError::CutsMapping { length: 4_999, mapped: 5_000 });
     assert_eq!(mapped.len().unwrap(), 10_000);
     mapped.set_len(5_000).unwrap();
     mapped.with_range(0, 5_000, &mut invert).unwrap();
@@ -208,10 +151,7 @@ fn a_file_shorter_than_the_mapping_is_refused() {
     let error = MappedFile::new(file_of(4_000), 4_001).unwrap_err();
     assert_eq!(
         StorageError::of(&error),
-        Some(&StorageError::FileShorterThanMapping {
-            wanted: 4_001,
-            file_length: 4_000
-        })
+        Some(&StorageError::FileShorterThanMapping { wanted: 4_001, file_length: 4_000 })
     );
 }
 
@@ -235,11 +175,7 @@ fn a_file_cut_before_its_pages_are_brought_in_is_an_error() {
         let refused = refusal(mapped.with_range(0, length, &mut |_| panic!("must not run")));
         assert_eq!(
             refused,
-            StorageError::TruncatedMapping {
-                offset: 0,
-                length: length as u64,
-                file_length: left
-            }
+            StorageError::TruncatedMapping { offset: 0, length: length as u64, file_length: left }
         );
     }
     // What is still there, or there again, can be used.
@@ -256,8 +192,6 @@ fn a_full_disk_under_a_hole_is_reported_as_such() {
     let file = tempfile::tempfile_in(place).unwrap();
     file.set_len(64 << 20).unwrap();
     let mapped = MappedFile::new(file, 64 << 20).unwrap();
-    let error = mapped
-        .with_range(0, 64 << 20, &mut |_| panic!("must not run"))
-        .unwrap_err();
+    let error = mapped.with_range(0, 64 << 20, &mut |_| panic!("must not run")).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error:?}");
 }

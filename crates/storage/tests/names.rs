@@ -34,31 +34,14 @@ fn files_are_created_once_and_opened() {
     created.write_all(b"content").unwrap();
     let again = directory.create_new(name("a"), 0o640).unwrap_err();
     assert_eq!(again.kind(), io::ErrorKind::AlreadyExists);
-    let mode = fs::metadata(temp.path().join("a"))
-        .unwrap()
-        .permissions()
-        .mode();
+    let mode = fs::metadata(temp.path().join("a")).unwrap().permissions().mode();
     assert_eq!(mode & !0o640 & 0o777, 0, "no more than asked for");
     let mut text = String::new();
-    directory
-        .open_file(name("a"), Access::ReadOnly)
-        .unwrap()
-        .read_to_string(&mut text)
-        .unwrap();
+    directory.open_file(name("a"), Access::ReadOnly).unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "content");
-    directory
-        .open_file(name("a"), Access::ReadWrite)
-        .unwrap()
-        .write_all(b"CON")
-        .unwrap();
+    directory.open_file(name("a"), Access::ReadWrite).unwrap().write_all(b"CON").unwrap();
     assert_eq!(fs::read(temp.path().join("a")).unwrap(), b"CONtent");
-    assert!(
-        directory
-            .open_file(name("a"), Access::ReadOnly)
-            .unwrap()
-            .write_all(b"x")
-            .is_err()
-    );
+    assert!(directory.open_file(name("a"), Access::ReadOnly).unwrap().write_all(b"x").is_err());
     directory.sync().unwrap();
 }
 
@@ -67,23 +50,17 @@ fn renaming_never_replaces() {
     let (temp, directory) = setup();
     fs::write(temp.path().join("a"), "a").unwrap();
     fs::write(temp.path().join("b"), "b").unwrap();
-    let refused = directory
-        .rename_noreplace(name("a"), name("b"))
-        .unwrap_err();
+    let refused = directory.rename_noreplace(name("a"), name("b")).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
     symlink("nowhere", temp.path().join("dangling")).unwrap();
-    let refused = directory
-        .rename_noreplace(name("a"), name("dangling"))
-        .unwrap_err();
+    let refused = directory.rename_noreplace(name("a"), name("dangling")).unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::AlreadyExists);
     assert_eq!(fs::read(temp.path().join("a")).unwrap(), b"a");
     assert_eq!(fs::read(temp.path().join("b")).unwrap(), b"b");
     directory.rename_noreplace(name("a"), name("c")).unwrap();
     assert_eq!(fs::read(temp.path().join("c")).unwrap(), b"a");
     assert!(!temp.path().join("a").exists());
-    let missing = directory
-        .rename_noreplace(name("a"), name("d"))
-        .unwrap_err();
+    let missing = directory.rename_noreplace(name("a"), name("d")).unwrap_err();
     assert_eq!(missing.kind(), io::ErrorKind::NotFound);
 }
 
@@ -109,14 +86,7 @@ fn symbolic_links_are_not_followed() {
 #[test]
 fn a_fifo_does_not_hang() {
     let (temp, directory) = setup();
-    mknodat(
-        CWD,
-        temp.path().join("fifo"),
-        FileType::Fifo,
-        Mode::RUSR | Mode::WUSR,
-        0,
-    )
-    .unwrap();
+    mknodat(CWD, temp.path().join("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     for access in [Access::ReadOnly, Access::ReadWrite] {
         let fifo = directory.open_file(name("fifo"), access).unwrap();
         assert!(fifo.metadata().unwrap().file_type().is_fifo());
@@ -148,14 +118,7 @@ fn names_stay_in_the_directory() {
     fs::write(temp.path().join("a"), "x").unwrap();
     let unnamed = directory.create_unnamed().unwrap();
     let absolute = temp.path().join("a");
-    for bad in [
-        name(""),
-        name("."),
-        name(".."),
-        name("sub/file"),
-        name("a/"),
-        absolute.as_os_str(),
-    ] {
+    for bad in [name(""), name("."), name(".."), name("sub/file"), name("a/"), absolute.as_os_str()] {
         for result in [
             directory.open_file(bad, Access::ReadOnly).map(drop),
             directory.create_new(bad, 0o600).map(drop),
@@ -165,11 +128,7 @@ fn names_stay_in_the_directory() {
             directory.identity_of(bad).map(drop),
             directory.link_temporary(&unnamed, bad),
         ] {
-            assert_eq!(
-                result.unwrap_err().kind(),
-                io::ErrorKind::InvalidInput,
-                "{bad:?}"
-            );
+            assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidInput, "{bad:?}");
         }
     }
     // Any other bytes are a name.

@@ -2,10 +2,7 @@
 //!
 //! What kills is tried in child processes: this program again, running one of the ignored tests.
 
-#![expect(
-    unsafe_code,
-    reason = "a fault outside every mapping of the crate has to be made"
-)]
+#![expect(unsafe_code, reason = "a fault outside every mapping of the crate has to be made")]
 
 use std::{
     fs::File,
@@ -15,8 +12,7 @@ use std::{
 };
 
 use pageseal_storage::{
-    MappedFile, MappedRange, Storage, StorageError, secrets::disable_core_dumps,
-    sigbus::install_handler,
+    MappedFile, MappedRange, Storage, StorageError, secrets::disable_core_dumps, sigbus::install_handler,
 };
 use rustix::process::{Signal, getpid, kill_process};
 use tempfile::NamedTempFile;
@@ -33,12 +29,7 @@ fn mapped_file() -> (NamedTempFile, MappedFile) {
 }
 
 fn cut(temp: &NamedTempFile, length: usize) {
-    File::options()
-        .write(true)
-        .open(temp.path())
-        .unwrap()
-        .set_len(length as u64)
-        .unwrap();
+    File::options().write(true).open(temp.path()).unwrap().set_len(length as u64).unwrap();
 }
 
 fn storage_error(result: std::io::Result<()>) -> StorageError {
@@ -60,11 +51,7 @@ fn a_cut_during_use_is_an_error_and_what_is_left_is_kept() {
     assert!(ran_to_its_end);
     assert_eq!(
         storage_error(result),
-        StorageError::TruncatedMapping {
-            offset: 0,
-            length: LENGTH as u64,
-            file_length: 2 * PAGE as u64
-        }
+        StorageError::TruncatedMapping { offset: 0, length: LENGTH as u64, file_length: 2 * PAGE as u64 }
     );
     let again = mapped.with_range(0, PAGE, &mut |_| panic!("must not run"));
     assert_eq!(storage_error(again), StorageError::PoisonedMapping);
@@ -86,10 +73,7 @@ fn a_read_behind_the_cut_is_an_error_too() {
         last = bytes[bytes.len() - 1];
     });
     assert_eq!(last, 0);
-    assert!(matches!(
-        storage_error(result),
-        StorageError::TruncatedMapping { file_length: 0, .. }
-    ));
+    assert!(matches!(storage_error(result), StorageError::TruncatedMapping { file_length: 0, .. }));
 }
 
 #[test]
@@ -112,15 +96,9 @@ fn ranges_in_use_beside_the_fault_fail_as_well() {
             bytes[PAGE] = 1;
             fault_done.wait();
         });
-        assert!(matches!(
-            storage_error(faulting),
-            StorageError::TruncatedMapping { .. }
-        ));
+        assert!(matches!(storage_error(faulting), StorageError::TruncatedMapping { .. }));
         let beside = storage_error(beside.join().unwrap());
-        assert!(
-            matches!(beside, StorageError::TruncatedMapping { .. }),
-            "{beside}"
-        );
+        assert!(matches!(beside, StorageError::TruncatedMapping { .. }), "{beside}");
     });
 }
 
@@ -133,13 +111,7 @@ fn a_file_cut_and_grown_again_does_not_pass_for_whole() {
         bytes[PAGE] = 1;
         cut(&temp, LENGTH);
     });
-    assert_eq!(
-        storage_error(result),
-        StorageError::LostMapping {
-            offset: 0,
-            length: LENGTH as u64
-        }
-    );
+    assert_eq!(storage_error(result), StorageError::LostMapping { offset: 0, length: LENGTH as u64 });
 }
 
 #[test]
@@ -181,10 +153,7 @@ fn all_workers_survive_at_once() {
                         start.wait();
                         bytes.fill(worker as u8);
                     });
-                    assert!(matches!(
-                        storage_error(result),
-                        StorageError::TruncatedMapping { .. }
-                    ));
+                    assert!(matches!(storage_error(result), StorageError::TruncatedMapping { .. }));
                 });
             }
         });
@@ -227,17 +196,12 @@ fn child_killed_with_handler() {
     disable_core_dumps().unwrap();
     install_handler().unwrap();
     let (_temp, mapped) = mapped_file();
-    let _ = mapped.with_range(0, LENGTH, &mut |_| {
-        kill_process(getpid(), Signal::BUS).unwrap()
-    });
+    let _ = mapped.with_range(0, LENGTH, &mut |_| kill_process(getpid(), Signal::BUS).unwrap());
 }
 
 fn fault_in_foreign_mapping() {
     let (temp, _) = mapped_file();
-    let foreign = memmap2::MmapOptions::new()
-        .len(LENGTH)
-        .map_raw(temp.as_file())
-        .unwrap();
+    let foreign = memmap2::MmapOptions::new().len(LENGTH).map_raw(temp.as_file()).unwrap();
     cut(&temp, 0);
     // SAFETY: the address lies in a mapping that is alive; that the access raises SIGBUS is the point.
     unsafe { foreign.as_ptr().read_volatile() };

@@ -55,10 +55,7 @@ fn reads_what_is_there() {
             assert_eq!(storage.len().unwrap(), length as u64);
             assert_eq!(storage.is_empty().unwrap(), length == 0);
             assert_eq!(read(&*storage, 0, length), expected, "{storage:?}");
-            assert_eq!(
-                read(&*storage, length as u64 / 3, length / 3),
-                expected[length / 3..][..length / 3]
-            );
+            assert_eq!(read(&*storage, length as u64 / 3, length / 3), expected[length / 3..][..length / 3]);
         }
     }
 }
@@ -68,14 +65,8 @@ fn reading_behind_the_end_is_an_error() {
     for make in ALL {
         let storage = make(&content(100));
         for (offset, length) in [(0, 101), (99, 2), (100, 1), (1 << 40, 1)] {
-            let error = storage
-                .read_exact_at(&mut vec![0; length], offset)
-                .unwrap_err();
-            assert_eq!(
-                error.kind(),
-                io::ErrorKind::UnexpectedEof,
-                "{storage:?} {offset}"
-            );
+            let error = storage.read_exact_at(&mut vec![0; length], offset).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{storage:?} {offset}");
         }
         storage.read_exact_at(&mut [], 100).unwrap();
     }
@@ -136,11 +127,7 @@ fn reserving_grows_and_changes_no_content() {
         storage.reserve(20_000, 5).unwrap();
         assert_eq!(storage.len().unwrap(), 20_005, "behind the end");
         assert_eq!(read(&*storage, 0, 5000), content(5000));
-        assert_eq!(
-            read(&*storage, 5000, 15_005),
-            vec![0; 15_005],
-            "{storage:?}"
-        );
+        assert_eq!(read(&*storage, 5000, 15_005), vec![0; 15_005], "{storage:?}");
     }
 }
 
@@ -190,9 +177,7 @@ fn a_disk_that_gets_full_leaves_the_length_and_the_space() {
     let free_before = free();
     let frsize = rustix::fs::statvfs(&place).unwrap().f_frsize;
     // A block more than there is, which is not yet so much that it is not tried.
-    let error = storage
-        .reserve(4096, free_before * frsize + 4096)
-        .unwrap_err();
+    let error = storage.reserve(4096, free_before * frsize + 4096).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error:?}");
     assert_eq!(storage.len().unwrap(), 4096);
     storage.sync_all().unwrap();
@@ -234,11 +219,7 @@ fn offsets_that_no_file_has_are_refused() {
                 storage.set_len(far + 1),
             ] {
                 let error = result.unwrap_err();
-                assert_eq!(
-                    error.kind(),
-                    io::ErrorKind::InvalidInput,
-                    "{storage:?} {offset}"
-                );
+                assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{storage:?} {offset}");
             }
         }
         assert_eq!(storage.len().unwrap(), 10);

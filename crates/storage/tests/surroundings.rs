@@ -17,19 +17,10 @@ fn a_temporary_file_has_a_medium() {
     file.sync_all().unwrap();
     let medium = Medium::of(&file).unwrap();
     eprintln!("{medium:?}");
-    assert!(
-        medium.block_size.is_power_of_two() && medium.block_size >= 512,
-        "{medium:?}"
-    );
-    assert!(
-        medium.free_bytes > 0 && medium.name_max >= 100,
-        "{medium:?}"
-    );
+    assert!(medium.block_size.is_power_of_two() && medium.block_size >= 512, "{medium:?}");
+    assert!(medium.free_bytes > 0 && medium.name_max >= 100, "{medium:?}");
     assert!(medium.kernel > (3, 0), "{medium:?}");
-    assert!(
-        !medium.read_only_mount && !medium.immutable && !medium.append_only,
-        "{medium:?}"
-    );
+    assert!(!medium.read_only_mount && !medium.immutable && !medium.append_only, "{medium:?}");
     if medium.kind == FileSystemKind::Ext4 {
         assert!(medium.allocated_bytes >= MIB, "{medium:?}");
         assert_eq!(medium.shared_extents, Some(false));
@@ -87,14 +78,10 @@ fn a_mapping_counts_as_shared_memory_not_as_private() {
     file.set_len(length).unwrap();
     let mapped = MappedFile::new(file, length).unwrap();
     let before = ProcessUsage::now().unwrap();
-    mapped
-        .with_range(0, length as usize, &mut |bytes| bytes.fill(1))
-        .unwrap();
+    mapped.with_range(0, length as usize, &mut |bytes| bytes.fill(1)).unwrap();
     let after = ProcessUsage::now().unwrap();
     let shared = after.shared_resident_bytes - before.shared_resident_bytes;
-    let private = after
-        .private_resident_bytes
-        .saturating_sub(before.private_resident_bytes);
+    let private = after.private_resident_bytes.saturating_sub(before.private_resident_bytes);
     assert!(shared >= length / 2, "{shared}");
     assert!(private < length / 8, "{private}");
     assert!(after.minor_faults + after.major_faults > 0);
@@ -108,10 +95,7 @@ fn core_dumps_are_off() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    assert!(
-        String::from_utf8_lossy(&output.stdout).contains("1 passed"),
-        "{output:?}"
-    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 passed"), "{output:?}");
 }
 
 #[test]
@@ -124,18 +108,12 @@ fn child_without_core_dumps() {
     assert_eq!((limit.current, limit.maximum), (Some(0), Some(0)));
     // What the crate needs of /proc still works.
     let temp = tempfile::NamedTempFile::new().unwrap();
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(temp.path())
-        .unwrap();
+    let file = File::options().read(true).write(true).open(temp.path()).unwrap();
     pageseal_storage::watch::ChangeWatch::new(&file).unwrap();
     ProcessUsage::now().unwrap();
     use pageseal_storage::{Directory, RealDirectory};
     let place = tempfile::tempdir().unwrap();
     let directory = RealDirectory::open(place.path()).unwrap();
     let unnamed = directory.create_unnamed().unwrap();
-    directory
-        .link_temporary(&unnamed, "named".as_ref())
-        .unwrap();
+    directory.link_temporary(&unnamed, "named".as_ref()).unwrap();
 }

@@ -41,9 +41,7 @@ fn our_own_work_is_not_reported() {
     let lock = FileLock::exclusive(&file).unwrap();
     let mapped = MappedFile::new(file, 10_000).unwrap();
     mapped.write_all_at(b"own", 17).unwrap();
-    mapped
-        .with_range(0, 5_000, &mut |bytes| bytes.fill(2))
-        .unwrap();
+    mapped.with_range(0, 5_000, &mut |bytes| bytes.fill(2)).unwrap();
     mapped.reserve(0, 20_000).unwrap();
     mapped.sync_all().unwrap();
     set_modified(mapped.file(), (1, 2)).unwrap();
@@ -95,11 +93,7 @@ fn moving_and_deleting_are_reported() {
     fs::remove_file(&moved).unwrap();
     assert_eq!(watch.poll().unwrap(), [], "a name is left");
     fs::remove_file(&path).unwrap();
-    assert_eq!(
-        watch.poll().unwrap(),
-        [Change::Deleted],
-        "although it is still open"
-    );
+    assert_eq!(watch.poll().unwrap(), [Change::Deleted], "although it is still open");
     set_modified(&_file, (1, 2)).unwrap();
     assert_eq!(watch.poll().unwrap(), [], "once");
 }

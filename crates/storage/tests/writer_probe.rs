@@ -20,11 +20,9 @@ fn writers_are_found_and_readers_are_not() {
     }
     let other_reader = File::open(&path).unwrap();
     assert_eq!(probe_writers(&reader), WriterProbe::None);
-    for options in [
-        File::options().write(true),
-        File::options().append(true),
-        File::options().read(true).write(true),
-    ] {
+    for options in
+        [File::options().write(true), File::options().append(true), File::options().read(true).write(true)]
+    {
         let writer = options.open(&path).unwrap();
         assert_eq!(probe_writers(&reader), WriterProbe::OpenForWriting);
         assert_eq!(probe_writers(&other_reader), WriterProbe::OpenForWriting);
@@ -37,10 +35,7 @@ fn writers_are_found_and_readers_are_not() {
 fn a_mapping_without_its_descriptor_is_a_writer() {
     let (file, path) = NamedTempFile::new().unwrap().into_parts();
     file.set_len(4096).unwrap();
-    let mapping = memmap2::MmapOptions::new()
-        .len(4096)
-        .map_raw(&file)
-        .unwrap();
+    let mapping = memmap2::MmapOptions::new().len(4096).map_raw(&file).unwrap();
     drop(file);
     let reader = File::open(&path).unwrap();
     let found = probe_writers(&reader);
@@ -62,11 +57,7 @@ fn the_probe_leaves_nothing_behind() {
     let reader = File::open(&path).unwrap();
     let _ = probe_writers(&reader);
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits() as i32;
-    File::options()
-        .write(true)
-        .custom_flags(nonblocking)
-        .open(&path)
-        .unwrap();
+    File::options().write(true).custom_flags(nonblocking).open(&path).unwrap();
 }
 
 #[test]
@@ -74,8 +65,5 @@ fn a_probe_that_cannot_tell_says_so() {
     let temp = NamedTempFile::new().unwrap();
     assert_eq!(probe_writers(temp.as_file()), WriterProbe::Unknown);
     // Leases are for regular files.
-    assert_eq!(
-        probe_writers(&File::open(std::env::temp_dir()).unwrap()),
-        WriterProbe::Unknown
-    );
+    assert_eq!(probe_writers(&File::open(std::env::temp_dir()).unwrap()), WriterProbe::Unknown);
 }

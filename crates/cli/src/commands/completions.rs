@@ -11,12 +11,7 @@ use crate::output::write_stdout;
 pub fn run(arguments: &CompletionsArguments) -> Result<Exit, Failure> {
     // Into memory first: clap_complete panics if its writer fails, as a closed pipe does.
     let mut script = Vec::new();
-    clap_complete::generate(
-        arguments.shell,
-        &mut Arguments::command(),
-        "pageseal",
-        &mut script,
-    );
+    clap_complete::generate(arguments.shell, &mut Arguments::command(), "pageseal", &mut script);
     write_stdout(&script)?;
     Ok(Exit::Done)
 }

@@ -57,11 +57,7 @@ impl ConversionArguments {
 
 /// The input that `file` names.
 pub fn input(file: &Path) -> Input {
-    if is_dash(file) {
-        Input::Stdin
-    } else {
-        Input::File(PathBuf::from(file))
-    }
+    if is_dash(file) { Input::Stdin } else { Input::File(PathBuf::from(file)) }
 }
 
 fn is_dash(path: &Path) -> bool {

@@ -21,10 +21,7 @@ pub fn run(arguments: &DecryptArguments, session: &Session) -> Result<Exit, Fail
     let output = conversion.output();
     let each_file = EachFile {
         session,
-        situation: Situation {
-            journal: conversion.journal.as_deref(),
-            ..Situation::of("decrypt")
-        },
+        situation: Situation { journal: conversion.journal.as_deref(), ..Situation::of("decrypt") },
         json: conversion.run.json,
         stdout_is_data: conversion.stdout_is_data(),
     };
@@ -33,10 +30,7 @@ pub fn run(arguments: &DecryptArguments, session: &Session) -> Result<Exit, Fail
             Some(output) => decrypt_to(&input(file), output, &identities, &options, control)?,
             None => decrypt_in_place(file, &identities, &options, control)?,
         };
-        Ok(JobDone {
-            report,
-            in_place: output.is_none(),
-        })
+        Ok(JobDone { report, in_place: output.is_none() })
     }))
 }
 

@@ -16,9 +16,8 @@ pub fn run(arguments: &DemoArguments, quiet: bool) -> Result<Exit, Failure> {
         keep: arguments.keep,
     })?;
     if arguments.json {
-        let text = serde_json::to_string(&report).map_err(|error| Failure::Stdout {
-            source: error.into(),
-        })?;
+        let text =
+            serde_json::to_string(&report).map_err(|error| Failure::Stdout { source: error.into() })?;
         print_result(&text)?;
     } else if !quiet {
         print_result(&report.to_string())?;

@@ -106,20 +106,12 @@ impl EachFile<'_> {
         work: &mut impl FnMut(&Path, &Control<'_>) -> Result<R, Failure>,
     ) -> (Result<R, Failure>, Vec<Notice>) {
         let display = Display::new(self.session.quiet);
-        let control = Control {
-            progress: &display,
-            cancellation: self.session.cancellation.clone(),
-        };
+        let control = Control { progress: &display, cancellation: self.session.cancellation.clone() };
         let result = work(file, &control).map_err(|failure| self.session.cancelled_or(failure));
         (result, display.finish())
     }
 
-    fn report<R: Report>(
-        &self,
-        file: &Path,
-        result: &Result<R, Failure>,
-        notices: &[Notice],
-    ) -> Exit {
+    fn report<R: Report>(&self, file: &Path, result: &Result<R, Failure>, notices: &[Notice]) -> Exit {
         let situation = self.situation.on(file);
         let exit = match result {
             Ok(report) => report.exit(),
@@ -150,9 +142,8 @@ impl EachFile<'_> {
             if let Ok(report) = result {
                 object = object.with_exit_code(report.exit().code());
             }
-            let text = serde_json::to_string(&object).map_err(|error| Failure::Stdout {
-                source: error.into(),
-            })?;
+            let text =
+                serde_json::to_string(&object).map_err(|error| Failure::Stdout { source: error.into() })?;
             return print_result(&text);
         }
         match result {

@@ -21,10 +21,7 @@ pub fn run(arguments: &EncryptArguments, session: &Session) -> Result<Exit, Fail
     let output = conversion.output();
     let each_file = EachFile {
         session,
-        situation: Situation {
-            journal: conversion.journal.as_deref(),
-            ..Situation::of("encrypt")
-        },
+        situation: Situation { journal: conversion.journal.as_deref(), ..Situation::of("encrypt") },
         json: conversion.run.json,
         stdout_is_data: conversion.stdout_is_data(),
     };
@@ -33,10 +30,7 @@ pub fn run(arguments: &EncryptArguments, session: &Session) -> Result<Exit, Fail
             Some(output) => encrypt_to(&input(file), output, &recipients, &options, control)?,
             None => encrypt_in_place(file, &recipients, &options, control)?,
         };
-        Ok(JobDone {
-            report,
-            in_place: output.is_none(),
-        })
+        Ok(JobDone { report, in_place: output.is_none() })
     }))
 }
 

@@ -19,10 +19,7 @@ use super::session::Session;
 pub fn run(arguments: &InfoArguments, session: &Session) -> Exit {
     let each_file = EachFile {
         session,
-        situation: Situation {
-            journal: arguments.journal.as_deref(),
-            ..Situation::of("info")
-        },
+        situation: Situation { journal: arguments.journal.as_deref(), ..Situation::of("info") },
         json: arguments.json,
         stdout_is_data: false,
     };
@@ -37,11 +34,7 @@ pub fn run(arguments: &InfoArguments, session: &Session) -> Exit {
 
 /// What a file is, for people.
 pub fn info_text(file: &Path, info: &Info) -> String {
-    let mut lines = vec![format!(
-        "{}: {}",
-        shown_path(file),
-        state_text(&info.status)
-    )];
+    let mut lines = vec![format!("{}: {}", shown_path(file), state_text(&info.status))];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
     if let Some(suite) = info.suite {
         field("suite", suite_title(suite).into());
@@ -84,11 +77,7 @@ fn state_text(status: &FileStatus) -> String {
 }
 
 fn size_in_full(bytes: u64) -> String {
-    if bytes < 1024 {
-        format_size(bytes)
-    } else {
-        format!("{} ({bytes} bytes)", format_size(bytes))
-    }
+    if bytes < 1024 { format_size(bytes) } else { format!("{} ({bytes} bytes)", format_size(bytes)) }
 }
 
 fn slot_text(slot: &SlotInfo) -> String {
@@ -103,11 +92,7 @@ fn journal_text(journal: &JournalInfo) -> String {
     format!(
         "{}: {}{}, {}, phase {}, {} % done (read without a key, not authenticated)",
         shown_path(&journal.path),
-        if journal.rolling_back {
-            "undoing an "
-        } else {
-            ""
-        },
+        if journal.rolling_back { "undoing an " } else { "" },
         job_name(journal.kind),
         journal.resilience,
         journal.phase,
@@ -122,11 +107,7 @@ fn next_step(file: &Path, info: &Info) -> Option<String> {
         FileStatus::Decrypting => JobKind::Decrypt,
         _ => info.journal.as_ref()?.kind,
     };
-    let word = if kind == JobKind::Decrypt {
-        "--decrypt "
-    } else {
-        ""
-    };
+    let word = if kind == JobKind::Decrypt { "--decrypt " } else { "" };
     let file = shell_quote(file);
     let rollback = format!("`pageseal rollback {file}`");
     Some(match &info.journal {
@@ -134,8 +115,6 @@ fn next_step(file: &Path, info: &Info) -> Option<String> {
         Some(journal) if journal.rolling_back => {
             format!("unless it is running: {rollback} finishes undoing")
         }
-        Some(_) => format!(
-            "unless it is running: `pageseal resume {word}{file}` goes on, {rollback} undoes"
-        ),
+        Some(_) => format!("unless it is running: `pageseal resume {word}{file}` goes on, {rollback} undoes"),
     })
 }

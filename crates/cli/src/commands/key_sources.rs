@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use pageseal::{
-    Identities, IdentitySource, KeyError, Passphrase, Recipient, Refusal, read_recipients_file,
-};
+use pageseal::{Identities, IdentitySource, KeyError, Passphrase, Recipient, Refusal, read_recipients_file};
 
 use crate::arguments::{EncryptArguments, KeyArguments};
 use crate::failure::Failure;
@@ -34,11 +32,8 @@ pub fn recipients(arguments: &EncryptArguments) -> Result<Vec<Recipient>, Failur
 
 /// Which keys to try. Without any, the passphrase is asked for when, and only if, it is needed.
 pub fn identities(arguments: &KeyArguments) -> Result<Identities, KeyError> {
-    let mut sources: Vec<IdentitySource> = arguments
-        .identities
-        .iter()
-        .map(|path| IdentitySource::File(path.clone()))
-        .collect();
+    let mut sources: Vec<IdentitySource> =
+        arguments.identities.iter().map(|path| IdentitySource::File(path.clone())).collect();
     if let Some(path) = &arguments.passphrase_file {
         sources.push(IdentitySource::Passphrase(Passphrase::read_file(path)?));
     }

@@ -16,16 +16,10 @@ use crate::output::{print_aside, print_note, print_result, shown_path, write_std
 pub fn run(arguments: &KeygenArguments, quiet: bool) -> Result<Exit, Failure> {
     let identity = generate_identity();
     let contents = identity.file_contents();
-    match arguments
-        .output
-        .as_deref()
-        .filter(|path| path.as_os_str() != "-")
-    {
+    match arguments.output.as_deref().filter(|path| path.as_os_str() != "-") {
         Some(path) => {
-            write_new_secret(path, contents.as_bytes()).map_err(|source| Failure::Write {
-                path: path.into(),
-                source,
-            })?;
+            write_new_secret(path, contents.as_bytes())
+                .map_err(|source| Failure::Write { path: path.into(), source })?;
             print_result(&identity.public)?;
             if !quiet {
                 print_note(&format!(
@@ -46,11 +40,7 @@ pub fn run(arguments: &KeygenArguments, quiet: bool) -> Result<Exit, Failure> {
 
 /// Writes a new file that only its owner can read, durably: files may be sealed for the key at once.
 fn write_new_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let written = write_durably(file, contents).and_then(|()| sync_parent(path));
     if written.is_err() {
         // Half a key is worse than none, and the file is ours.

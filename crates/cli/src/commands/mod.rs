@@ -36,33 +36,29 @@ pub fn run(arguments: Arguments) -> Exit {
         Command::Completions(completions) => report("completions", completions::run(completions)),
         Command::Man(man) => report("man", man::run(man)),
         Command::Demo(demo) => report("demo", demo::run(demo, quiet)),
-        Command::Encrypt(encrypt) => with_session(
-            "encrypt",
-            quiet,
-            encrypt.conversion.is_protected(),
-            |session| encrypt::run(encrypt, session),
-        ),
-        Command::Decrypt(decrypt) => with_session(
-            "decrypt",
-            quiet,
-            decrypt.conversion.is_protected(),
-            |session| decrypt::run(decrypt, session),
-        ),
-        Command::Verify(verify) => with_session("verify", quiet, true, |session| {
-            verify::run(verify, session)
-        }),
-        Command::Info(info) => {
-            with_session("info", quiet, true, |session| Ok(info::run(info, session)))
+        Command::Encrypt(encrypt) => {
+            with_session("encrypt", quiet, encrypt.conversion.is_protected(), |session| {
+                encrypt::run(encrypt, session)
+            })
         }
-        Command::Resume(resume) => with_session("resume", quiet, true, |session| {
-            resume::run_resume(resume, session)
-        }),
-        Command::Rollback(rollback) => with_session("rollback", quiet, true, |session| {
-            resume::run_rollback(rollback, session)
-        }),
-        Command::Trailer(trailer) => with_session("trailer", quiet, true, |session| {
-            trailer::run(&trailer.command, session)
-        }),
+        Command::Decrypt(decrypt) => {
+            with_session("decrypt", quiet, decrypt.conversion.is_protected(), |session| {
+                decrypt::run(decrypt, session)
+            })
+        }
+        Command::Verify(verify) => {
+            with_session("verify", quiet, true, |session| verify::run(verify, session))
+        }
+        Command::Info(info) => with_session("info", quiet, true, |session| Ok(info::run(info, session))),
+        Command::Resume(resume) => {
+            with_session("resume", quiet, true, |session| resume::run_resume(resume, session))
+        }
+        Command::Rollback(rollback) => {
+            with_session("rollback", quiet, true, |session| resume::run_rollback(rollback, session))
+        }
+        Command::Trailer(trailer) => {
+            with_session("trailer", quiet, true, |session| trailer::run(&trailer.command, session))
+        }
     }
 }
 
@@ -77,10 +73,7 @@ fn with_session(
         Ok(session) => session,
         Err(failure) => return report(command, Err(failure)),
     };
-    report(
-        command,
-        work(&session).map_err(|failure| session.cancelled_or(failure)),
-    )
+    report(command, work(&session).map_err(|failure| session.cancelled_or(failure)))
 }
 
 fn report(command: &'static str, result: Result<Exit, Failure>) -> Exit {

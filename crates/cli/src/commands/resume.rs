@@ -20,15 +20,10 @@ pub fn run_resume(arguments: &ResumeArguments, session: &Session) -> Result<Exit
     let options = options(continuation, arguments.decrypt)?;
     let identities = identities(&continuation.keys)?;
     let each_file = each_file("resume", continuation, session);
-    Ok(
-        each_file.run(slice::from_ref(&continuation.file), |file, control| {
-            let report = pageseal::resume(file, &identities, &options, control)?;
-            Ok(JobDone {
-                report,
-                in_place: true,
-            })
-        }),
-    )
+    Ok(each_file.run(slice::from_ref(&continuation.file), |file, control| {
+        let report = pageseal::resume(file, &identities, &options, control)?;
+        Ok(JobDone { report, in_place: true })
+    }))
 }
 
 /// Undoes the job of a file.
@@ -37,15 +32,10 @@ pub fn run_rollback(arguments: &RollbackArguments, session: &Session) -> Result<
     let options = options(continuation, false)?;
     let identities = identities(&continuation.keys)?;
     let each_file = each_file("rollback", continuation, session);
-    Ok(
-        each_file.run(slice::from_ref(&continuation.file), |file, control| {
-            let report = pageseal::rollback(file, &identities, &options, control)?;
-            Ok(JobDone {
-                report,
-                in_place: true,
-            })
-        }),
-    )
+    Ok(each_file.run(slice::from_ref(&continuation.file), |file, control| {
+        let report = pageseal::rollback(file, &identities, &options, control)?;
+        Ok(JobDone { report, in_place: true })
+    }))
 }
 
 fn options(arguments: &ContinuationArguments, decrypt: bool) -> Result<ResumeOptions, UsageError> {
@@ -64,10 +54,7 @@ fn each_file<'a>(
 ) -> EachFile<'a> {
     EachFile {
         session,
-        situation: Situation {
-            journal: arguments.journal.as_deref(),
-            ..Situation::of(command)
-        },
+        situation: Situation { journal: arguments.journal.as_deref(), ..Situation::of(command) },
         json: arguments.run.json,
         stdout_is_data: false,
     }

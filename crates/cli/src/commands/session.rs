@@ -19,10 +19,7 @@ impl Session {
         let failed = |source| Failure::Signals { source };
         pageseal::process::install_sigbus_handler().map_err(failed)?;
         let cancellation = signals::install(is_protected).map_err(failed)?;
-        Ok(Session {
-            quiet,
-            cancellation,
-        })
+        Ok(Session { quiet, cancellation })
     }
 
     /// A prompt that Ctrl-C ended looks like a missing passphrase; it is a wish to stop.
@@ -33,11 +30,7 @@ impl Session {
             }
             _ => false,
         };
-        if asked && self.cancellation.is_cancelled() {
-            Refusal::Cancelled.into()
-        } else {
-            failure
-        }
+        if asked && self.cancellation.is_cancelled() { Refusal::Cancelled.into() } else { failure }
     }
 }
 
@@ -47,21 +40,12 @@ mod tests {
 
     #[test]
     fn ctrl_c_at_the_prompt_is_no_wrong_key() {
-        let session = Session {
-            quiet: true,
-            cancellation: Cancellation::new(),
-        };
+        let session = Session { quiet: true, cancellation: Cancellation::new() };
         let no_passphrase = || Failure::Key(KeyError::NoPassphrase);
-        assert!(matches!(
-            session.cancelled_or(no_passphrase()),
-            Failure::Key(_)
-        ));
+        assert!(matches!(session.cancelled_or(no_passphrase()), Failure::Key(_)));
         session.cancellation.cancel();
         let failure = session.cancelled_or(no_passphrase());
-        assert!(matches!(
-            failure,
-            Failure::Job(JobError::Refused(Refusal::Cancelled))
-        ));
+        assert!(matches!(failure, Failure::Job(JobError::Refused(Refusal::Cancelled))));
         let other = session.cancelled_or(Failure::Key(KeyError::NoIdentities));
         assert!(matches!(other, Failure::Key(KeyError::NoIdentities)));
     }

@@ -18,18 +18,13 @@ use super::session::Session;
 /// Copies or puts back a trailer.
 pub fn run(command: &TrailerCommand, session: &Session) -> Result<Exit, Failure> {
     match command {
-        TrailerCommand::Export(arguments) => Ok(ended(
-            "trailer export",
-            &arguments.file,
-            export(arguments, session),
-        )),
+        TrailerCommand::Export(arguments) => {
+            Ok(ended("trailer export", &arguments.file, export(arguments, session)))
+        }
         TrailerCommand::Import(arguments) => {
             let identities = identities(&arguments.keys)?;
             let display = Display::new(session.quiet);
-            let control = Control {
-                progress: &display,
-                cancellation: session.cancellation.clone(),
-            };
+            let control = Control { progress: &display, cancellation: session.cancellation.clone() };
             let result = import(arguments, &identities, &control);
             display.finish();
             let result = result
@@ -42,11 +37,7 @@ pub fn run(command: &TrailerCommand, session: &Session) -> Result<Exit, Failure>
 
 fn export(arguments: &TrailerExportArguments, session: &Session) -> Result<(), Failure> {
     let len_bytes = export_trailer(&arguments.file, &arguments.output)?;
-    let line = format!(
-        "exported  {}  {}",
-        shown_path(&arguments.output),
-        format_size(len_bytes)
-    );
+    let line = format!("exported  {}  {}", shown_path(&arguments.output), format_size(len_bytes));
     print_unless(session.quiet, &line)
 }
 
@@ -56,11 +47,7 @@ fn import(
     control: &Control<'_>,
 ) -> Result<String, Failure> {
     let len_bytes = import_trailer(&arguments.file, &arguments.from, identities, control)?;
-    Ok(format!(
-        "imported  {}  {}",
-        shown_path(&arguments.file),
-        format_size(len_bytes)
-    ))
+    Ok(format!("imported  {}  {}", shown_path(&arguments.file), format_size(len_bytes)))
 }
 
 fn print_unless(quiet: bool, line: &str) -> Result<(), Failure> {

@@ -19,11 +19,6 @@ pub fn run(arguments: &VerifyArguments, session: &Session) -> Result<Exit, Failu
         stdout_is_data: false,
     };
     Ok(each_file.run(&arguments.files, |file, control| {
-        Ok(pageseal::verify(
-            file,
-            &identities,
-            arguments.run.threads,
-            control,
-        )?)
+        Ok(pageseal::verify(file, &identities, arguments.run.threads, control)?)
     }))
 }

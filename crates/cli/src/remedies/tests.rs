@@ -24,37 +24,18 @@ fn refusals() -> Vec<Refusal> {
     let path = || "my file".into();
     let source = || io::Error::from_raw_os_error(13);
     vec![
-        Refusal::Unopenable {
-            path: path(),
-            source: source(),
-        },
-        Refusal::NotRegular {
-            path: path(),
-            what: "a directory",
-        },
+        Refusal::Unopenable { path: path(), source: source() },
+        Refusal::NotRegular { path: path(), what: "a directory" },
         Refusal::SymbolicLink { path: path() },
-        Refusal::Immutable {
-            path: path(),
-            attribute: "immutable",
-        },
+        Refusal::Immutable { path: path(), attribute: "immutable" },
         Refusal::AlreadySealed { path: path() },
-        Refusal::HardLinks {
-            path: path(),
-            links: 2,
-        },
-        Refusal::Sparse {
-            path: path(),
-            allocated_bytes: 0,
-            len_bytes: 1,
-        },
+        Refusal::HardLinks { path: path(), links: 2 },
+        Refusal::Sparse { path: path(), allocated_bytes: 0, len_bytes: 1 },
         Refusal::OpenForWriting { path: path() },
         Refusal::Locked { path: path() },
         Refusal::TargetExists { path: path() },
         Refusal::NoSealedSuffix { path: path() },
-        Refusal::NameTooLong {
-            path: path(),
-            limit_bytes: 255,
-        },
+        Refusal::NameTooLong { path: path(), limit_bytes: 255 },
         Refusal::JobOpen { journal: path() },
         Refusal::NothingToResume { path: path() },
         Refusal::BeingRolledBack { path: path() },
@@ -62,37 +43,18 @@ fn refusals() -> Vec<Refusal> {
         Refusal::DecryptWordMissing { path: path() },
         Refusal::StaleJournal { journal: path() },
         Refusal::ForeignJournal { journal: path() },
-        Refusal::NoSpace {
-            path: path(),
-            needed_bytes: 1 << 20,
-            source: source(),
-        },
-        Refusal::JournalUnmakable {
-            path: path(),
-            source: source(),
-        },
+        Refusal::NoSpace { path: path(), needed_bytes: 1 << 20, source: source() },
+        Refusal::JournalUnmakable { path: path(), source: source() },
         Refusal::NoRecipients,
         Refusal::TooManyRecipients { given: 40 },
         Refusal::UnsoundPair,
-        Refusal::ChecksumUnsound {
-            file_system: "nfs".into(),
-        },
+        Refusal::ChecksumUnsound { file_system: "nfs".into() },
         Refusal::DataLossNotAccepted,
-        Refusal::BadValue {
-            what: "x",
-            must_be: "y",
-            value: 1,
-        },
+        Refusal::BadValue { what: "x", must_be: "y", value: 1 },
         Refusal::TooLong { path: path() },
         Refusal::Threads { threads: 9 },
-        Refusal::Output {
-            path: path(),
-            source: source(),
-        },
-        Refusal::Input {
-            path: path(),
-            source: source(),
-        },
+        Refusal::Output { path: path(), source: source() },
+        Refusal::Input { path: path(), source: source() },
         Refusal::Cancelled,
         Refusal::Random,
     ]
@@ -102,91 +64,43 @@ fn damages() -> Vec<Damage> {
     let what = || "x".to_owned();
     vec![
         Damage::Truncated { missing_bytes: 1 },
-        Damage::ForeignBytes {
-            trailer_end: 4096,
-            foreign_bytes: 1,
-        },
+        Damage::ForeignBytes { trailer_end: 4096, foreign_bytes: 1 },
         Damage::SuperblocksDiffer,
-        Damage::SuperblockMalformed {
-            copy: 'A',
-            what: what(),
-        },
+        Damage::SuperblockMalformed { copy: 'A', what: what() },
         Damage::SlotsUnreadable { what: what() },
-        Damage::WrongMac {
-            block: "superblock",
-        },
-        Damage::Chunk {
-            chunk: 0,
-            offset: 0,
-        },
-        Damage::Chunks {
-            count: 2,
-            first_chunk: 0,
-            offset: 0,
-        },
+        Damage::WrongMac { block: "superblock" },
+        Damage::Chunk { chunk: 0, offset: 0 },
+        Damage::Chunks { count: 2, first_chunk: 0, offset: 0 },
         Damage::Table { chunk: 0 },
-        Damage::NeitherOldNorNew {
-            chunk: 0,
-            offset: 0,
-        },
-        Damage::Ambiguous {
-            chunk: 0,
-            offset: 0,
-        },
-        Damage::NotAsClaimed {
-            chunk: 0,
-            offset: 0,
-        },
+        Damage::NeitherOldNorNew { chunk: 0, offset: 0 },
+        Damage::Ambiguous { chunk: 0, offset: 0 },
+        Damage::NotAsClaimed { chunk: 0, offset: 0 },
         Damage::Padding { offset: 0 },
-        Damage::JournalMissing {
-            journal: "j".into(),
-        },
+        Damage::JournalMissing { journal: "j".into() },
         Damage::Journal { what: what() },
-        Damage::Length {
-            found_bytes: 0,
-            expected_bytes: 1,
-        },
+        Damage::Length { found_bytes: 0, expected_bytes: 1 },
         Damage::Unprotected,
     ]
 }
 
 fn all_failures() -> Vec<Failure> {
     let mut failures: Vec<Failure> = refusals().into_iter().map(Failure::from).collect();
-    failures.extend(damages().into_iter().map(|damage| {
-        Failure::from(OpenError::Damaged {
-            path: "my file".into(),
-            damage,
-        })
-    }));
+    failures.extend(
+        damages()
+            .into_iter()
+            .map(|damage| Failure::from(OpenError::Damaged { path: "my file".into(), damage })),
+    );
     for kind in [JobKind::Encrypt, JobKind::Decrypt] {
         for rolling_back in [false, true] {
             failures.push(interrupted(kind, rolling_back, InterruptCause::Cancelled));
         }
         for journal_found in [false, true] {
             let path = "my file".into();
-            failures.push(
-                OpenError::Interrupted {
-                    path,
-                    kind,
-                    journal_found,
-                }
-                .into(),
-            );
+            failures.push(OpenError::Interrupted { path, kind, journal_found }.into());
         }
     }
-    failures.push(
-        OpenError::NotSealed {
-            path: "my file".into(),
-        }
-        .into(),
-    );
-    failures.push(
-        OpenError::Newer {
-            path: "my file".into(),
-            what: "x".into(),
-        }
-        .into(),
-    );
+    failures.push(OpenError::NotSealed { path: "my file".into() }.into());
+    failures.push(OpenError::Newer { path: "my file".into(), what: "x".into() }.into());
     failures
 }
 
@@ -221,13 +135,9 @@ fn proposed_commands_are_accepted_by_the_parser() {
     let mut seen = 0;
     for failure in all_failures() {
         for journal in [None, Some(journal)] {
-            let situation = Situation {
-                journal,
-                ..Situation::of("encrypt").on(Path::new("my file"))
-            };
+            let situation = Situation { journal, ..Situation::of("encrypt").on(Path::new("my file")) };
             for command in proposed(&remedy(&failure, &situation)) {
-                Arguments::try_parse_from(&command)
-                    .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+                Arguments::try_parse_from(&command).unwrap_or_else(|error| panic!("{command:?}: {error}"));
                 seen += 1;
             }
         }
@@ -243,44 +153,27 @@ fn known_errors_never_fall_through_to_the_general_remedy() {
         assert!(!text.starts_with("nothing was changed; see"), "{refusal:?}");
     }
     for damage in damages() {
-        assert_ne!(
-            of_damage(&damage, Path::new("f"), &situation),
-            "restore a backup",
-            "{damage:?}"
-        );
+        assert_ne!(of_damage(&damage, Path::new("f"), &situation), "restore a backup", "{damage:?}");
     }
 }
 
 #[test]
 fn an_interrupted_job_says_how_to_go_on() {
     let situation = Situation::of("encrypt").on(Path::new("my video.mkv"));
-    let cancelled = |kind, back| {
-        remedy(
-            &interrupted(kind, back, InterruptCause::Cancelled),
-            &situation,
-        )
-    };
+    let cancelled = |kind, back| remedy(&interrupted(kind, back, InterruptCause::Cancelled), &situation);
     assert_eq!(
         cancelled(JobKind::Encrypt, false),
         "43 % done; run `pageseal resume 'my video.mkv'` to go on or `pageseal rollback 'my video.mkv'` to undo"
     );
-    assert!(
-        cancelled(JobKind::Decrypt, false).contains("`pageseal resume --decrypt 'my video.mkv'`")
-    );
+    assert!(cancelled(JobKind::Decrypt, false).contains("`pageseal resume --decrypt 'my video.mkv'`"));
     assert_eq!(
         cancelled(JobKind::Decrypt, true),
         "43 % done; run `pageseal rollback 'my video.mkv'` to finish undoing"
     );
-    let elsewhere = Situation {
-        journal: Some(Path::new("/j")),
-        ..situation
-    };
+    let elsewhere = Situation { journal: Some(Path::new("/j")), ..situation };
     assert!(
-        remedy(
-            &interrupted(JobKind::Encrypt, false, InterruptCause::Cancelled),
-            &elsewhere
-        )
-        .contains("resume --journal /j 'my video.mkv'")
+        remedy(&interrupted(JobKind::Encrypt, false, InterruptCause::Cancelled), &elsewhere)
+            .contains("resume --journal /j 'my video.mkv'")
     );
 }
 
@@ -289,11 +182,7 @@ fn a_full_disk_is_told_from_a_broken_one() {
     let situation = Situation::of("encrypt");
     let of_errno = |errno| {
         let source = io::Error::from_raw_os_error(errno);
-        let cause = InterruptCause::Io {
-            what: "writing",
-            offset: 0,
-            source,
-        };
+        let cause = InterruptCause::Io { what: "writing", offset: 0, source };
         remedy(&interrupted(JobKind::Encrypt, false, cause), &situation)
     };
     assert!(of_errno(28).contains("free some space"));

@@ -43,17 +43,13 @@ fn the_recovery_reads_the_vectors() {
 
 #[test]
 fn a_fingerprint_is_aegismac_128x2() {
-    let file =
-        serde_json::from_str(include_str!("../../tests/vectors/aegismac-128x2.json")).unwrap();
+    let file = serde_json::from_str(include_str!("../../tests/vectors/aegismac-128x2.json")).unwrap();
     for vector in vectors(&file) {
         let nonce: [u8; 16] = array(vector, "nonce");
         let (words, _) = nonce.as_chunks::<8>();
         let key = FingerprintKey::new(Secret::from_bytes(array(vector, "key")));
-        let fingerprint = key.block(
-            u64::from_le_bytes(words[0]),
-            u64::from_le_bytes(words[1]),
-            &bytes(vector, "data"),
-        );
+        let fingerprint =
+            key.block(u64::from_le_bytes(words[0]), u64::from_le_bytes(words[1]), &bytes(vector, "data"));
         assert_eq!(fingerprint, array(vector, "tag128"));
     }
 }

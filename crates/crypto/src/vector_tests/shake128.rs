@@ -14,10 +14,7 @@ pub(super) struct Squeezing(Shake128);
 
 impl Shake128 {
     pub(super) fn absorbing() -> Self {
-        Self {
-            lanes: [0; 25],
-            position: 0,
-        }
+        Self { lanes: [0; 25], position: 0 }
     }
 
     pub(super) fn absorb(&mut self, bytes: &[u8]) {
@@ -54,8 +51,7 @@ impl Shake128 {
     }
 
     fn theta(&mut self) {
-        let parity: [u64; 5] =
-            std::array::from_fn(|x| (0..5).fold(0, |sum, y| sum ^ self.lanes[5 * y + x]));
+        let parity: [u64; 5] = std::array::from_fn(|x| (0..5).fold(0, |sum, y| sum ^ self.lanes[5 * y + x]));
         for (i, lane) in self.lanes.iter_mut().enumerate() {
             let x = i % 5;
             *lane ^= parity[(x + 4) % 5] ^ parity[(x + 1) % 5].rotate_left(1);
@@ -118,9 +114,7 @@ impl Squeezing {
 
 #[test]
 fn the_stream_of_the_empty_input_is_the_known_one() {
-    let start = [
-        0x7f, 0x9c, 0x2b, 0xa4, 0xe8, 0x8f, 0x82, 0x7d, 0x61, 0x60, 0x45, 0x50, 0x76, 0x05, 0x85,
-        0x3e,
-    ];
+    let start =
+        [0x7f, 0x9c, 0x2b, 0xa4, 0xe8, 0x8f, 0x82, 0x7d, 0x61, 0x60, 0x45, 0x50, 0x76, 0x05, 0x85, 0x3e];
     assert_eq!(Shake128::absorbing().squeezing().array(), start);
 }

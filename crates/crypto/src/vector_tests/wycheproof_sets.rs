@@ -23,12 +23,7 @@ fn xchacha20_poly1305() {
         let key = XChaCha::new(&Secret::from_bytes(test.key[..].try_into().unwrap()));
         let mut buf = test.ct.to_vec();
         let opened = key.open(nonce, &test.aad, tag, &mut buf);
-        assert_eq!(
-            opened.is_err(),
-            test.result.must_fail(),
-            "test {}",
-            test.tc_id
-        );
+        assert_eq!(opened.is_err(), test.result.must_fail(), "test {}", test.tc_id);
         if opened.is_ok() {
             assert_eq!(buf, test.pt[..]);
             assert_eq!(key.seal(nonce, &test.aad, &mut buf), *tag);
@@ -51,17 +46,10 @@ fn aes_256_gcm_beneath_xaes() {
             let aad = || Aad::from(&test.aad[..]);
             let mut buf = test.ct.to_vec();
             let opened = key.open_in_place_separate_tag(nonce(), aad(), &test.tag, &mut buf);
-            assert_eq!(
-                opened.is_err(),
-                test.result.must_fail(),
-                "test {}",
-                test.tc_id
-            );
+            assert_eq!(opened.is_err(), test.result.must_fail(), "test {}", test.tc_id);
             if opened.is_ok() {
                 assert_eq!(buf, test.pt[..]);
-                let tag = key
-                    .seal_in_place_separate_tag(nonce(), aad(), &mut buf)
-                    .unwrap();
+                let tag = key.seal_in_place_separate_tag(nonce(), aad(), &mut buf).unwrap();
                 assert_eq!((tag.as_ref(), &buf[..]), (&test.tag[..], &test.ct[..]));
             }
             tried += 1;
@@ -76,14 +64,8 @@ fn hkdf_sha_256() {
     let mut tried = 0;
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
         let mut okm = vec![0; test.size];
-        let expanded =
-            Hkdf::<Sha256>::new(Some(&test.salt), &test.ikm).expand(&test.info, &mut okm);
-        assert_eq!(
-            expanded.is_err(),
-            test.result.must_fail(),
-            "test {}",
-            test.tc_id
-        );
+        let expanded = Hkdf::<Sha256>::new(Some(&test.salt), &test.ikm).expand(&test.info, &mut okm);
+        assert_eq!(expanded.is_err(), test.result.must_fail(), "test {}", test.tc_id);
         if expanded.is_ok() {
             assert_eq!(okm, test.okm[..]);
         }

@@ -47,8 +47,5 @@ fn ten_thousand_random_messages() {
         cipher.open(&nonce, &aad, &tag, &mut buf).unwrap();
         assert_eq!(buf, plaintext);
     }
-    assert_eq!(
-        hash.squeezing().array::<32>(),
-        array(accumulated, "shake128")
-    );
+    assert_eq!(hash.squeezing().array::<32>(), array(accumulated, "shake128"));
 }

@@ -12,11 +12,7 @@ pub fn keys(suite: Suite) -> DerivedKeys {
 }
 
 pub fn keys_of(suite: Suite, file_key_byte: u8) -> DerivedKeys {
-    let context = KeyContext {
-        suite,
-        chunk_log2: 16,
-        file_id: FILE_ID,
-    };
+    let context = KeyContext { suite, chunk_log2: 16, file_id: FILE_ID };
     DerivedKeys::derive(&FileKey::from_bytes([file_key_byte; 32]), &context)
 }
 
@@ -42,12 +38,7 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(len).collect()
 }
 
-pub fn fingerprints(
-    keys: &DerivedKeys,
-    job: u64,
-    first: u64,
-    plaintext: &[u8],
-) -> Vec<Fingerprint> {
+pub fn fingerprints(keys: &DerivedKeys, job: u64, first: u64, plaintext: &[u8]) -> Vec<Fingerprint> {
     let mut prints = vec![[0; 16]; block_count(plaintext.len())];
     keys.fingerprint.blocks(job, first, plaintext, &mut prints);
     prints
@@ -55,10 +46,8 @@ pub fn fingerprints(
 
 /// Lengths at which something begins or ends: sectors, blocks, units of AEGIS.
 pub fn lengths() -> impl Iterator<Item = usize> {
-    [0, 1, 31, 32, 33, 511, 512, 513]
-        .into_iter()
-        .chain([1, 2, 16].into_iter().flat_map(|blocks| {
-            let len = blocks * BLOCK_BYTES;
-            [len - 1, len, len + 1]
-        }))
+    [0, 1, 31, 32, 33, 511, 512, 513].into_iter().chain([1, 2, 16].into_iter().flat_map(|blocks| {
+        let len = blocks * BLOCK_BYTES;
+        [len - 1, len, len + 1]
+    }))
 }

@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use pageseal_format::Limits;
-use pageseal_format::journal::{
-    Direction, JobKind, JournalHeader, Phase, RecordKind, WindowRecord,
-};
+use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, RecordKind, WindowRecord};
 use pageseal_journal::{
     CommittedWindow, Journal, JournalError, Replay, SettledMark, WindowPlan, watermark_after,
 };
@@ -64,14 +62,9 @@ impl World {
             self.created = true;
             (journal, Vec::new())
         };
-        let mut run = Run {
-            mark: journal.settled_at_start(),
-            journal,
-            queue: VecDeque::new(),
-        };
+        let mut run = Run { mark: journal.settled_at_start(), journal, queue: VecDeque::new() };
         for window in in_flight {
-            self.tokens
-                .insert(window.record().sequence, window.record().clone());
+            self.tokens.insert(window.record().sequence, window.record().clone());
             self.store(&mut run, window);
             self.settle_oldest(&mut run);
         }
@@ -82,24 +75,19 @@ impl World {
         let phase = *run.journal.phase();
         let (mut direction, mark) = (phase.direction, run.mark);
         if phase.phase == Phase::Created && self.header.job == JobKind::Encrypt {
-            run.journal
-                .set_phase(Phase::Grown, direction, true, &mark)?;
+            run.journal.set_phase(Phase::Grown, direction, true, &mark)?;
         }
         if matches!(run.journal.phase().phase, Phase::Created | Phase::Grown) {
-            run.journal
-                .set_phase(Phase::Running, direction, false, &mark)?;
+            run.journal.set_phase(Phase::Running, direction, false, &mark)?;
         }
         if run.journal.phase().phase == Phase::Running {
             let mut watermark = run.mark.watermark();
             loop {
-                if direction == Direction::Forward
-                    && self.reverse_at.is_some_and(|at| watermark >= at)
-                {
+                if direction == Direction::Forward && self.reverse_at.is_some_and(|at| watermark >= at) {
                     self.settle_all(run);
                     direction = Direction::Backward;
                     let mark = run.mark;
-                    run.journal
-                        .set_phase(Phase::Running, direction, true, &mark)?;
+                    run.journal.set_phase(Phase::Running, direction, true, &mark)?;
                 }
                 let Some((first, count)) = self.next(direction, watermark) else {
                     break;
@@ -114,28 +102,17 @@ impl World {
 
     fn finish(&mut self, run: &mut Run, direction: Direction) -> Result<(), JournalError> {
         let (mark, phase) = (run.mark, run.journal.phase().phase);
-        let wanted = if direction == Direction::Forward {
-            Form::New
-        } else {
-            Form::Old
-        };
-        assert!(
-            self.chunks.iter().all(|form| *form == wanted),
-            "{:?}",
-            self.chunks
-        );
+        let wanted = if direction == Direction::Forward { Form::New } else { Form::Old };
+        assert!(self.chunks.iter().all(|form| *form == wanted), "{:?}", self.chunks);
         let truncates = (self.header.job == JobKind::Encrypt) == (direction == Direction::Backward);
         if phase == Phase::Running {
-            run.journal
-                .set_phase(Phase::DataDone, direction, true, &mark)?;
+            run.journal.set_phase(Phase::DataDone, direction, true, &mark)?;
         }
         if truncates && phase != Phase::Finished {
-            run.journal
-                .set_phase(Phase::Truncating, direction, true, &mark)?;
+            run.journal.set_phase(Phase::Truncating, direction, true, &mark)?;
         }
         run.journal.wipe_key_area()?;
-        run.journal
-            .set_phase(Phase::Finished, direction, true, &mark)
+        run.journal.set_phase(Phase::Finished, direction, true, &mark)
     }
 
     fn next(&self, direction: Direction, watermark: u64) -> Option<(u64, u64)> {
@@ -194,11 +171,7 @@ impl World {
     fn settle_oldest(&mut self, run: &mut Run) {
         let window = run.queue.pop_front().expect("a window to settle");
         let record = window.record();
-        let form = if record.direction == Direction::Forward {
-            Form::New
-        } else {
-            Form::Old
-        };
+        let form = if record.direction == Direction::Forward { Form::New } else { Form::Old };
         for chunk in range_of(record) {
             self.chunks[chunk] = form;
         }
@@ -215,10 +188,7 @@ impl World {
     /// **The oracle.** Every chunk whose form is not certain must be in a window in flight, and every window
     /// whose token was given out must be settled or in flight, with the record that was committed.
     pub fn check_replay(&self, replay: &Replay) {
-        assert!(
-            replay.settled_sequence <= self.settled,
-            "claims more than was settled"
-        );
+        assert!(replay.settled_sequence <= self.settled, "claims more than was settled");
         let mut covered = vec![false; self.chunks.len()];
         for (expected, window) in (replay.settled_sequence + 1..).zip(&replay.in_flight) {
             let record = window.record();
@@ -231,23 +201,11 @@ impl World {
             }
         }
         let newest = replay.settled_sequence + replay.in_flight.len() as u64;
-        assert!(
-            newest >= self.newest_token(),
-            "window {} is lost",
-            self.newest_token()
-        );
+        assert!(newest >= self.newest_token(), "window {} is lost", self.newest_token());
         assert!(newest <= self.newest_token() + 1, "a window out of nowhere");
         for (chunk, form) in self.chunks.iter().enumerate().filter(|(i, _)| !covered[*i]) {
-            let expected = if (chunk as u64) < replay.watermark {
-                Form::New
-            } else {
-                Form::Old
-            };
-            assert_eq!(
-                *form, expected,
-                "chunk {chunk}, watermark {}",
-                replay.watermark
-            );
+            let expected = if (chunk as u64) < replay.watermark { Form::New } else { Form::Old };
+            assert_eq!(*form, expected, "chunk {chunk}, watermark {}", replay.watermark);
         }
     }
 
@@ -264,9 +222,7 @@ impl World {
     }
 
     fn newest_token(&self) -> u64 {
-        self.tokens
-            .last_key_value()
-            .map_or(0, |(&sequence, _)| sequence)
+        self.tokens.last_key_value().map_or(0, |(&sequence, _)| sequence)
     }
 }
 

@@ -10,9 +10,7 @@ use std::sync::{Arc, Mutex};
 use pageseal_format::journal::{
     ChunkRecord, JobKind, JournalHeader, KeyArea, RecordKind, Resilience, slot_stride,
 };
-use pageseal_format::{
-    FileState, Geometry, Limits, Slot, SlotArea, SlotKind, Superblock, TableEntry,
-};
+use pageseal_format::{FileState, Geometry, Limits, Slot, SlotArea, SlotKind, Superblock, TableEntry};
 use pageseal_journal::{Authenticator, Journal, JournalError, Log};
 use sha2::{Digest, Sha256};
 
@@ -38,11 +36,7 @@ struct State {
 
 impl MemLog {
     pub fn of_bytes(bytes: Vec<u8>) -> Self {
-        let state = State {
-            cache: bytes.clone(),
-            disk: bytes,
-            ..State::default()
-        };
+        let state = State { cache: bytes.clone(), disk: bytes, ..State::default() };
         Self(Arc::new(Mutex::new(state)))
     }
 
@@ -116,11 +110,7 @@ impl MemLog {
         state.operations += 1;
         state.stopped = last;
         action(&mut state)?;
-        if last {
-            Err(io::Error::other("stopped here"))
-        } else {
-            Ok(())
-        }
+        if last { Err(io::Error::other("stopped here")) } else { Ok(()) }
     }
 }
 
@@ -156,11 +146,7 @@ impl Log for MemLog {
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.operate(|state| {
             // A write that is cut short reaches the cache in part.
-            let len = if state.stopped {
-                buf.len() / 2
-            } else {
-                buf.len()
-            };
+            let len = if state.stopped { buf.len() / 2 } else { buf.len() };
             state.write(&buf[..len], offset as usize);
             Ok(())
         })
@@ -173,11 +159,19 @@ impl Log for MemLog {
                 return Ok(());
             }
             state.syncs += 1;
-            state.dirty.clear();
+            let dirty = std::mem::take(&mut state.dirty);
             if state.fail_sync == Some(state.syncs - 1) {
+                // As Linux does it: the pages count as clean from now on, so no later sync writes them.
                 return Err(io::Error::other("medium error"));
             }
-            state.disk = state.cache.clone();
+            state.disk.resize(state.cache.len(), 0);
+            for (sector, versions) in dirty {
+                let start = sector * SECTOR;
+                let end = (start + SECTOR).min(state.disk.len());
+                if let Some(version) = versions.last() {
+                    state.disk[start..end].copy_from_slice(&version[..end - start]);
+                }
+            }
             Ok(())
         })
     }
@@ -213,11 +207,7 @@ pub struct TestAuth(pub u8);
 impl Authenticator for TestAuth {
     fn mac(&self, label: &[u8], body: &[u8]) -> [u8; 32] {
         let keyed = Sha256::new_with_prefix([self.0, label.len() as u8]);
-        keyed
-            .chain_update(label)
-            .chain_update(body)
-            .finalize()
-            .into()
+        keyed.chain_update(label).chain_update(body).finalize().into()
     }
 
     fn verify(&self, label: &[u8], body: &[u8], mac: &[u8; 32]) -> bool {
@@ -244,12 +234,7 @@ pub fn fix_checksum(bytes: &mut [u8]) {
 }
 
 /// Windows of 2 chunks, 9 chunks in all, the last of 100 bytes.
-pub fn header(
-    job: JobKind,
-    resilience: Resilience,
-    kind: RecordKind,
-    ring_slots: u8,
-) -> JournalHeader {
+pub fn header(job: JobKind, resilience: Resilience, kind: RecordKind, ring_slots: u8) -> JournalHeader {
     let geometry = Geometry::new(8 * 4096 + 100, 12, &Limits::TEST).unwrap();
     JournalHeader {
         job,
@@ -300,40 +285,17 @@ pub fn slot_area(header: &JournalHeader) -> SlotArea {
         sealed_info: Vec::new(),
         age_file: vec![1; 200],
     };
-    SlotArea {
-        file_id: header.file_id,
-        generation: 1,
-        slots: vec![slot],
-    }
+    SlotArea { file_id: header.file_id, generation: 1, slots: vec![slot] }
 }
 
 pub fn create(log: &MemLog, header: &JournalHeader) -> Result<Journal, JournalError> {
     let block = superblock(header).encode(|_| [0; 32]);
     let slots = slot_area(header).encode(|_| [0; 32]).unwrap();
-    let area = KeyArea::Outside {
-        wrapped: [0x77; 72],
-    };
-    Journal::create(
-        Arc::new(log.clone()),
-        auth(),
-        header.clone(),
-        area,
-        &block,
-        &slots,
-    )
+    let area = KeyArea::Outside { wrapped: [0x77; 72] };
+    Journal::create(Arc::new(log.clone()), auth(), header.clone(), area, &block, &slots)
 }
 
 pub fn chunk_records(first: u64, count: u64, salt: u8) -> Vec<ChunkRecord> {
-    let entry = |i: u64| TableEntry {
-        nonce: [i as u8; 24],
-        tag: [salt; 32],
-        epoch: 0,
-        flags: 0,
-    };
-    (first..first + count)
-        .map(|i| ChunkRecord {
-            new: entry(i),
-            old: TableEntry::default(),
-        })
-        .collect()
+    let entry = |i: u64| TableEntry { nonce: [i as u8; 24], tag: [salt; 32], epoch: 0, flags: 0 };
+    (first..first + count).map(|i| ChunkRecord { new: entry(i), old: TableEntry::default() }).collect()
 }

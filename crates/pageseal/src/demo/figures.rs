@@ -101,10 +101,7 @@ impl FaultCounts {
 impl MemoryGrowth {
     pub(super) fn between(before: &ProcessUsage, after: &ProcessUsage) -> Self {
         MemoryGrowth {
-            private_growth_bytes: growth(
-                before.private_resident_bytes,
-                after.private_resident_bytes,
-            ),
+            private_growth_bytes: growth(before.private_resident_bytes, after.private_resident_bytes),
             shared_growth_bytes: growth(before.shared_resident_bytes, after.shared_resident_bytes),
         }
     }

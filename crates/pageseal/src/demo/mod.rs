@@ -53,12 +53,7 @@ pub struct DemoOptions {
 impl Default for DemoOptions {
     /// 64 MiB, 4 threads, in the directory for temporary files, deleted afterwards.
     fn default() -> Self {
-        DemoOptions {
-            len_bytes: 64 << 20,
-            threads: 4,
-            dir: None,
-            keep: false,
-        }
+        DemoOptions { len_bytes: 64 << 20, threads: 4, dir: None, keep: false }
     }
 }
 
@@ -84,9 +79,7 @@ pub fn run(options: &DemoOptions) -> Result<DemoReport, DemoError> {
     let suite = Suite::default_for_cpu();
 
     let (xor, xor_file) = run_job(options, &dir, &workers, || Ok(XorJob))?;
-    let (aead, aead_file) = run_job(options, &dir, &workers, || {
-        SealJob::new(suite, options.len_bytes)
-    })?;
+    let (aead, aead_file) = run_job(options, &dir, &workers, || SealJob::new(suite, options.len_bytes))?;
 
     Ok(DemoReport {
         bytes: options.len_bytes,
@@ -103,24 +96,11 @@ pub fn run(options: &DemoOptions) -> Result<DemoReport, DemoError> {
             gb_per_s: aead.gb_per_s(options.len_bytes),
             verified: aead.verified_bytes == options.len_bytes,
         },
-        faults: PerJob {
-            xor: xor.faults,
-            aead: aead.faults,
-        },
-        memory: PerJob {
-            xor: xor.memory,
-            aead: aead.memory,
-        },
-        verified_bytes: PerJob {
-            xor: xor.verified_bytes,
-            aead: aead.verified_bytes,
-        },
+        faults: PerJob { xor: xor.faults, aead: aead.faults },
+        memory: PerJob { xor: xor.memory, aead: aead.memory },
+        verified_bytes: PerJob { xor: xor.verified_bytes, aead: aead.verified_bytes },
         // Disarmed only here: an error of the second job removes the file of the first one too.
-        kept: [xor_file, aead_file]
-            .into_iter()
-            .flatten()
-            .map(ScratchFile::keep)
-            .collect(),
+        kept: [xor_file, aead_file].into_iter().flatten().map(ScratchFile::keep).collect(),
     })
 }
 
@@ -144,11 +124,7 @@ struct Measured {
 impl Measured {
     /// Gigabytes (10^9) a second; 0 for an empty file.
     fn gb_per_s(&self, bytes: u64) -> f64 {
-        if self.seconds > 0.0 {
-            bytes as f64 / 1e9 / self.seconds
-        } else {
-            0.0
-        }
+        if self.seconds > 0.0 { bytes as f64 / 1e9 / self.seconds } else { 0.0 }
     }
 }
 
@@ -199,17 +175,14 @@ fn first_difference(bytes: &[u8], expected: u8) -> Option<usize> {
     // Leaving the loop at the first hit keeps the compiler from vectorising it, so whole blocks are
     // judged first.
     const BLOCK_BYTES: usize = 4096;
-    bytes
-        .chunks(BLOCK_BYTES)
-        .enumerate()
-        .find_map(|(block_index, block)| {
-            let differing_bits = block.iter().fold(0, |seen, byte| seen | (byte ^ expected));
-            if differing_bits == 0 {
-                return None;
-            }
-            let in_block = block.iter().position(|byte| *byte != expected)?;
-            Some(block_index * BLOCK_BYTES + in_block)
-        })
+    bytes.chunks(BLOCK_BYTES).enumerate().find_map(|(block_index, block)| {
+        let differing_bits = block.iter().fold(0, |seen, byte| seen | (byte ^ expected));
+        if differing_bits == 0 {
+            return None;
+        }
+        let in_block = block.iter().position(|byte| *byte != expected)?;
+        Some(block_index * BLOCK_BYTES + in_block)
+    })
 }
 
 const _: () = assert!(CHUNK_BYTES <= pageseal_crypto::MAX_CHUNK_BYTES);

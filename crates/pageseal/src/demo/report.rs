@@ -17,10 +17,7 @@ impl fmt::Display for DemoReport {
                 name: "XOR with 0xAA".into(),
                 seconds: self.xor.seconds,
                 gb_per_s: self.xor.gb_per_s,
-                verified: format!(
-                    "{} of {} bytes are 0xEB",
-                    self.verified_bytes.xor, self.bytes
-                ),
+                verified: format!("{} of {} bytes are 0xEB", self.verified_bytes.xor, self.bytes),
                 faults: self.faults.xor,
                 memory: self.memory.xor,
             },

@@ -23,47 +23,34 @@ impl ScratchFile {
     pub(super) fn create(dir: &Path, len_bytes: u64) -> Result<(Self, File), DemoError> {
         let mut suffix = [0; 8];
         fill_random(&mut suffix)?;
-        let path = dir.join(format!(
-            "pageseal-demo-{:016x}.bin",
-            u64::from_le_bytes(suffix)
-        ));
+        let path = dir.join(format!("pageseal-demo-{:016x}.bin", u64::from_le_bytes(suffix)));
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(&path)
-            .map_err(|source| DemoError::Io {
-                what: "create",
-                path: path.clone(),
-                source,
-            })?;
+            .map_err(|source| DemoError::Io { what: "create", path: path.clone(), source })?;
         let scratch = ScratchFile { path: Some(path) };
 
         let file = BufferedFile::new(file);
-        refuse_more_than_is_free(file.file(), len_bytes)
-            .and_then(|()| file.reserve(0, len_bytes))
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::StorageFull
-                | io::ErrorKind::QuotaExceeded
-                | io::ErrorKind::FileTooLarge => DemoError::NoSpace {
-                    dir: dir.into(),
-                    needed_bytes: len_bytes,
-                    source,
-                },
+        refuse_more_than_is_free(file.file(), len_bytes).and_then(|()| file.reserve(0, len_bytes)).map_err(
+            |source| match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    DemoError::NoSpace { dir: dir.into(), needed_bytes: len_bytes, source }
+                }
                 _ => scratch.error("reserve space for", source),
-            })?;
+            },
+        )?;
         Ok((scratch, file.into_file()))
     }
 
     /// Deletes the file now, and says whether that worked.
     pub(super) fn delete(mut self) -> Result<(), DemoError> {
         match self.path.take() {
-            Some(path) => std::fs::remove_file(&path).map_err(|source| DemoError::Io {
-                what: "delete",
-                path,
-                source,
-            }),
+            Some(path) => {
+                std::fs::remove_file(&path).map_err(|source| DemoError::Io { what: "delete", path, source })
+            }
             None => Ok(()),
         }
     }
@@ -78,11 +65,7 @@ impl ScratchFile {
     }
 
     fn error(&self, what: &'static str, source: io::Error) -> DemoError {
-        DemoError::Io {
-            what,
-            path: self.path(),
-            source,
-        }
+        DemoError::Io { what, path: self.path(), source }
     }
 }
 
@@ -114,17 +97,9 @@ pub(super) struct Mapping {
 }
 
 impl Mapping {
-    pub(super) fn new(
-        scratch: &ScratchFile,
-        file: File,
-        len_bytes: u64,
-    ) -> Result<Self, DemoError> {
-        let file =
-            MappedFile::new(file, len_bytes).map_err(|source| scratch.error("map", source))?;
-        Ok(Mapping {
-            file,
-            path: scratch.path(),
-        })
+    pub(super) fn new(scratch: &ScratchFile, file: File, len_bytes: u64) -> Result<Self, DemoError> {
+        let file = MappedFile::new(file, len_bytes).map_err(|source| scratch.error("map", source))?;
+        Ok(Mapping { file, path: scratch.path() })
     }
 
     pub(super) fn len_bytes(&self) -> u64 {
@@ -132,17 +107,11 @@ impl Mapping {
     }
 
     /// Runs `work` once over the bytes of `part`, in the mapping.
-    pub(super) fn with_part(
-        &self,
-        part: &Part,
-        work: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<(), DemoError> {
-        self.file
-            .with_range(part.offset, part.len_bytes, work)
-            .map_err(|source| DemoError::Io {
-                what: "use the mapping of",
-                path: self.path.clone(),
-                source,
-            })
+    pub(super) fn with_part(&self, part: &Part, work: &mut dyn FnMut(&mut [u8])) -> Result<(), DemoError> {
+        self.file.with_range(part.offset, part.len_bytes, work).map_err(|source| DemoError::Io {
+            what: "use the mapping of",
+            path: self.path.clone(),
+            source,
+        })
     }
 }

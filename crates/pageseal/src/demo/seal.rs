@@ -39,32 +39,16 @@ impl SealJob {
     pub(super) fn new(suite: Suite, len_bytes: u64) -> Result<Self, DemoError> {
         let mut file_id = [0; 16];
         fill_random(&mut file_id)?;
-        let context = KeyContext {
-            suite,
-            chunk_log2: CHUNK_LOG2,
-            file_id,
-        };
+        let context = KeyContext { suite, chunk_log2: CHUNK_LOG2, file_id };
         let keys = DerivedKeys::derive(&FileKey::random()?, &context);
         let sealings = (0..chunk_count(len_bytes))
-            .map(|_| {
-                Ok(Sealing {
-                    nonce: random_nonce()?,
-                    tag: [0; TAG_FIELD_BYTES],
-                })
-            })
+            .map(|_| Ok(Sealing { nonce: random_nonce()?, tag: [0; TAG_FIELD_BYTES] }))
             .collect::<Result<_, DemoError>>()?;
-        Ok(SealJob {
-            keys,
-            len_bytes,
-            sealings,
-        })
+        Ok(SealJob { keys, len_bytes, sealings })
     }
 
     fn place(&self, workers: &Workers) -> Place {
-        Place {
-            len_bytes: self.len_bytes,
-            chunks_per_part: self.sealings.len().div_ceil(workers.threads()),
-        }
+        Place { len_bytes: self.len_bytes, chunks_per_part: self.sealings.len().div_ceil(workers.threads()) }
     }
 
     /// Returns how many bytes were opened and found right.
@@ -88,10 +72,7 @@ impl SealJob {
             };
             if let Some(in_chunk) = wrong {
                 let offset = index * CHUNK_BYTES as u64 + in_chunk as u64;
-                return Err(DemoError::Verification {
-                    job: DemoJob::Aead,
-                    offset,
-                });
+                return Err(DemoError::Verification { job: DemoJob::Aead, offset });
             }
             checked_bytes += chunk.len() as u64;
             bytes = rest;
@@ -104,10 +85,7 @@ impl Job for SealJob {
     fn work(&mut self, mapping: &Mapping, workers: &Workers) -> Result<(), DemoError> {
         let place = self.place(workers);
         let cipher = &self.keys.chunk;
-        let parts = self
-            .sealings
-            .par_chunks_mut(place.chunks_per_part)
-            .enumerate();
+        let parts = self.sealings.par_chunks_mut(place.chunks_per_part).enumerate();
         workers.each(parts, |(part_index, sealings)| {
             mapping.with_part(&place.part(part_index, sealings.len()), &mut |mut bytes| {
                 for (index, sealing) in (place.first_chunk(part_index)..).zip(sealings.iter_mut()) {
@@ -151,10 +129,7 @@ impl Place {
     fn part(&self, part_index: usize, chunks: usize) -> Part {
         let offset = self.first_chunk(part_index) * CHUNK_BYTES as u64;
         let full_bytes = chunks as u64 * CHUNK_BYTES as u64;
-        Part {
-            offset,
-            len_bytes: full_bytes.min(self.len_bytes - offset) as usize,
-        }
+        Part { offset, len_bytes: full_bytes.min(self.len_bytes - offset) as usize }
     }
 
     fn meta(&self, index: u64, sealing: &Sealing) -> ChunkMeta {

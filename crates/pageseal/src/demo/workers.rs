@@ -30,10 +30,7 @@ impl Workers {
             return Err(DemoError::NoThreads);
         }
         if threads > MAX_THREADS {
-            return Err(DemoError::TooManyThreads {
-                threads,
-                max: MAX_THREADS,
-            });
+            return Err(DemoError::TooManyThreads { threads, max: MAX_THREADS });
         }
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads)
@@ -55,15 +52,8 @@ impl Workers {
             .map(|index| {
                 let offset = index * equal_bytes;
                 let is_last = index + 1 == threads;
-                let part_bytes = if is_last {
-                    len_bytes - offset
-                } else {
-                    equal_bytes
-                };
-                Part {
-                    offset,
-                    len_bytes: part_bytes as usize,
-                }
+                let part_bytes = if is_last { len_bytes - offset } else { equal_bytes };
+                Part { offset, len_bytes: part_bytes as usize }
             })
             .collect()
     }
@@ -76,9 +66,8 @@ impl Workers {
         R: Send,
         F: Fn(I::Item) -> Result<R, DemoError> + Send + Sync,
     {
-        let results: Vec<Result<R, DemoError>> = self
-            .pool
-            .install(|| items.into_par_iter().with_max_len(1).map(work).collect());
+        let results: Vec<Result<R, DemoError>> =
+            self.pool.install(|| items.into_par_iter().with_max_len(1).map(work).collect());
         results.into_iter().collect()
     }
 }
@@ -91,11 +80,7 @@ mod tests {
     fn parts_are_equal_and_the_last_takes_the_remainder() {
         let lengths = |threads, len_bytes| -> Vec<usize> {
             let workers = Workers::new(threads).unwrap();
-            workers
-                .parts(len_bytes)
-                .iter()
-                .map(|part| part.len_bytes)
-                .collect()
+            workers.parts(len_bytes).iter().map(|part| part.len_bytes).collect()
         };
         assert_eq!(lengths(4, 0), [0; 4]);
         assert_eq!(lengths(4, 3), [0, 0, 0, 3]);
@@ -118,19 +103,11 @@ mod tests {
     fn the_first_error_in_order_wins() {
         let workers = Workers::new(4).unwrap();
         let failing = |index: u64| match index {
-            2 | 5 => Err(DemoError::Verification {
-                job: super::super::DemoJob::Xor,
-                offset: index,
-            }),
+            2 | 5 => Err(DemoError::Verification { job: super::super::DemoJob::Xor, offset: index }),
             _ => Ok(index),
         };
-        let error = workers
-            .each((0..8).collect::<Vec<u64>>(), failing)
-            .unwrap_err();
-        assert!(
-            matches!(error, DemoError::Verification { offset: 2, .. }),
-            "{error:?}"
-        );
+        let error = workers.each((0..8).collect::<Vec<u64>>(), failing).unwrap_err();
+        assert!(matches!(error, DemoError::Verification { offset: 2, .. }), "{error:?}");
         assert_eq!(workers.each(vec![1, 0], failing).unwrap(), [1, 0]);
     }
 }

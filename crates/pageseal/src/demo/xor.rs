@@ -15,9 +15,8 @@ pub(super) struct XorJob;
 
 impl Job for XorJob {
     fn work(&mut self, mapping: &Mapping, workers: &Workers) -> Result<(), DemoError> {
-        workers.each(workers.parts(mapping.len_bytes()), |part| {
-            mapping.with_part(&part, &mut xor_in_place)
-        })?;
+        workers
+            .each(workers.parts(mapping.len_bytes()), |part| mapping.with_part(&part, &mut xor_in_place))?;
         Ok(())
     }
 
@@ -31,10 +30,9 @@ impl Job for XorJob {
                 checked_bytes = bytes.len() as u64;
             })?;
             match wrong {
-                Some(in_part) => Err(DemoError::Verification {
-                    job: DemoJob::Xor,
-                    offset: part.offset + in_part as u64,
-                }),
+                Some(in_part) => {
+                    Err(DemoError::Verification { job: DemoJob::Xor, offset: part.offset + in_part as u64 })
+                }
                 None => Ok(checked_bytes),
             }
         })?;

@@ -86,7 +86,9 @@ impl ActiveJob {
     /// From DATA_DONE or TRUNCATING to FINISHED; every step can be repeated.
     pub(crate) fn rest(&mut self, direction: Direction, mark: &SettledMark) -> Result<(), InterruptCause> {
         match self.context.sides(direction).1 {
-            Side::Sealed => finish::write_superblocks(&*self.context.data, &self.resting, &self.context.keys)?,
+            Side::Sealed => {
+                finish::write_superblocks(&*self.context.data, &self.resting, &self.context.keys)?
+            }
             Side::Plain => {
                 self.set_phase(Phase::Truncating, direction, true, mark)?;
                 finish::truncate(&*self.context.data, self.context.geometry.data_len())?;
@@ -134,7 +136,12 @@ impl ActiveJob {
     }
 
     /// The error of a job that has begun and can be resumed.
-    pub(crate) fn interrupted(&self, direction: Direction, watermark: u64, cause: InterruptCause) -> JobError {
+    pub(crate) fn interrupted(
+        &self,
+        direction: Direction,
+        watermark: u64,
+        cause: InterruptCause,
+    ) -> JobError {
         let (done_bytes, total_bytes) = self.done_bytes(direction, watermark);
         JobError::Interrupted {
             path: self.context.path.clone(),

@@ -45,9 +45,8 @@ pub(crate) fn make_slots(
 ) -> Result<Box<[u8]>, JobError> {
     let hash = header_hash(suite, chunk_log2, &made.file_id, 0, 1);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let wrap = |recipient| {
-        wrap_slot(recipient, "", &made.file_key, &made.file_id, &hash, &made.keys.slot_info, now)
-    };
+    let wrap =
+        |recipient| wrap_slot(recipient, "", &made.file_key, &made.file_id, &hash, &made.keys.slot_info, now);
     let slots = recipients.iter().map(wrap).collect::<Result<Vec<_>, _>>()?;
     let area = SlotArea { file_id: made.file_id, generation: 1, slots };
     area.encode(|body| made.keys.metadata.mac(labels::SLOTS, body)).map_err(|error| match error {

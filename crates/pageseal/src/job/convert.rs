@@ -1,7 +1,7 @@
 //! The steps that turn chunks of one form into the other, a tile at a time. All jobs in both directions are these
 //! three: *prepare* (nothing is changed), *store*, and *rebuild* (a store that cannot trust what it finds).
 
-use pageseal_crypto::{ExpectedBlocks, Form, Fingerprint, RebuildError, fill_random, rebuild_chunk};
+use pageseal_crypto::{ExpectedBlocks, Fingerprint, Form, RebuildError, fill_random, rebuild_chunk};
 use pageseal_format::journal::{ChunkRecord, Direction, RecordKind, WindowRecord};
 use pageseal_format::limits::BLOCK;
 use pageseal_format::{FLAG_HOLE, TableEntry};
@@ -36,7 +36,8 @@ pub(crate) fn prepare(
     let (from, to) = job.sides(direction);
     let mut nonces = vec![[0_u8; 24]; count as usize];
     if to == Side::Sealed {
-        fill_random(nonces.as_flattened_mut()).map_err(|_| InterruptCause::Worker("no random numbers".into()))?;
+        fill_random(nonces.as_flattened_mut())
+            .map_err(|_| InterruptCause::Worker("no random numbers".into()))?;
     }
     let mut prepared = PreparedChunks::default();
     let chunk_len = job.geometry.chunk_len_bytes() as usize;
@@ -190,7 +191,16 @@ pub(crate) fn rebuild(
         let (buffer, spare) = tile.pair(job.geometry.chunk_len_bytes() as usize);
         let (buffer, spare) = (&mut buffer[..len], &mut spare[..len]);
         let logged = record.kind == RecordKind::FingerprintsAndPayload
-            && plaintext_from_payload(job, journal, window, &planned, to, offset - window_offset, chunk, spare)?;
+            && plaintext_from_payload(
+                job,
+                journal,
+                window,
+                &planned,
+                to,
+                offset - window_offset,
+                chunk,
+                spare,
+            )?;
         if logged {
             buffer.copy_from_slice(spare);
             spare.zeroize();
@@ -300,8 +310,10 @@ fn check_fingerprints(
         None => Ok(()),
         Some(block) => {
             plaintext.zeroize();
-            let offset = (first_block + block as u64) * u64::from(BLOCK);
-            Err(InterruptCause::ChangedByOthers { what: format!("the block at offset {offset} has other content") })
+            let offset = (first_block + block as u64) * BLOCK;
+            Err(InterruptCause::ChangedByOthers {
+                what: format!("the block at offset {offset} has other content"),
+            })
         }
     }
 }
@@ -340,9 +352,7 @@ fn write_data(job: &JobContext, bytes: &[u8], offset: u64) -> Result<(), Interru
         return Ok(());
     }
     let result = match job.data.as_mapped() {
-        Some(mapped) => {
-            mapped.with_range(offset, bytes.len(), &mut |range| range.copy_from_slice(bytes))
-        }
+        Some(mapped) => mapped.with_range(offset, bytes.len(), &mut |range| range.copy_from_slice(bytes)),
         None => job.data.write_all_at(bytes, offset),
     };
     result.map_err(|source| io_cause("writing", offset, source))
@@ -354,8 +364,8 @@ fn write_payload(writer: &PayloadWriter, offset: u64, bytes: &[u8]) -> Result<()
 
 fn rebuild_cause(chunk: u64, error: &RebuildError) -> InterruptCause {
     let damage = match *error {
-        RebuildError::Ambiguous { block } => Damage::Ambiguous { chunk, offset: block * u64::from(BLOCK) },
-        RebuildError::NoMatch { block } => Damage::NeitherOldNorNew { chunk, offset: block * u64::from(BLOCK) },
+        RebuildError::Ambiguous { block } => Damage::Ambiguous { chunk, offset: block * BLOCK },
+        RebuildError::NoMatch { block } => Damage::NeitherOldNorNew { chunk, offset: block * BLOCK },
         _ => Damage::Journal { what: error.to_string() },
     };
     InterruptCause::Damaged(damage)

@@ -10,10 +10,10 @@ use pageseal_storage::{BufferedFile, Storage};
 
 use super::active::ActiveJob;
 use super::begin::{HeaderChoices, context, create_journal, journal_header, random_id, storage};
+use super::finish;
 use super::journal_file::journal_place;
 use super::plan::{check_choices, plan};
 use super::workers::Workers;
-use super::finish;
 use crate::control::Control;
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::Identities;

@@ -12,8 +12,8 @@ use pageseal_storage::Storage;
 
 use super::active::ActiveJob;
 use super::begin::{
-    HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys, make_slots, random_id, storage,
-    take_back_journal,
+    HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys, make_slots, random_id,
+    storage, take_back_journal,
 };
 use super::context::io_cause;
 use super::journal_file::journal_place;

@@ -77,7 +77,11 @@ pub(crate) struct NameHolder<'a> {
 }
 
 /// Renames without overwriting, and only if the old name still is this file. Returns the name that the file has then.
-pub(crate) fn give_name(holder: &NameHolder<'_>, wanted: &OsStr, control: &Control<'_>) -> io::Result<OsString> {
+pub(crate) fn give_name(
+    holder: &NameHolder<'_>,
+    wanted: &OsStr,
+    control: &Control<'_>,
+) -> io::Result<OsString> {
     let NameHolder { directory, names, identity } = holder;
     let given = &names.given;
     if wanted == given || directory.identity_of(wanted)? == Some(*identity) {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pageseal_crypto::Suite;
-use pageseal_format::journal::{Direction, JobKind, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, PhaseRecord};
+use pageseal_format::journal::{
+    Direction, JobKind, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, PhaseRecord,
+};
 use pageseal_format::{FileState, Limits};
 use pageseal_storage::{BufferedFile, Storage};
 

@@ -24,8 +24,8 @@ pub use resume::{resume, rollback};
 
 pub(crate) use active::resilience_name;
 pub(crate) use begin::{FileKeys, make_file_keys, make_slots, random_id};
-pub(crate) use encrypt::check_options as check_encrypt_options;
 pub(crate) use context::chunk_meta;
+pub(crate) use encrypt::check_options as check_encrypt_options;
 pub(crate) use journal_file::{FileLog, journal_place};
 pub(crate) use workers::{Tile, Workers};
 

@@ -174,7 +174,9 @@ fn prepare_window(
     let needs_table = !(job.sides(direction).0 == Side::Plain && direction == Direction::Forward);
     let entries = if needs_table { read_entries(job, first, count)? } else { Vec::new() };
     let writer = match slot {
-        Some(slot) if job.record_kind == RecordKind::FingerprintsAndPayload => Some(journal.payload_writer(slot)),
+        Some(slot) if job.record_kind == RecordKind::FingerprintsAndPayload => {
+            Some(journal.payload_writer(slot))
+        }
         _ => None,
     };
     let (window_offset, window_len) = job.geometry.bytes_of_chunks(first, count);
@@ -261,9 +263,9 @@ pub(crate) fn recover_window(
 ) -> Result<SettledMark, InterruptCause> {
     let record = window.record();
     let (first, count) = (record.first_chunk, record.chunks.len() as u64);
-    let entries = job.workers.for_each(count, |chunk, tile| {
-        convert::rebuild(job, journal, &window, first + chunk, 1, tile)
-    })?;
+    let entries = job
+        .workers
+        .for_each(count, |chunk, tile| convert::rebuild(job, journal, &window, first + chunk, 1, tile))?;
     write_entries(job, record.direction, first, &entries.concat())?;
     settle(job, StoredWindow(window))
 }
@@ -283,9 +285,15 @@ fn part_of(item: u64, step: u64, count: u64) -> (u64, u64) {
 }
 
 /// Reads table entries and checks their form.
-pub(crate) fn read_entries(job: &JobContext, first: u64, count: u64) -> Result<Vec<TableEntry>, InterruptCause> {
+pub(crate) fn read_entries(
+    job: &JobContext,
+    first: u64,
+    count: u64,
+) -> Result<Vec<TableEntry>, InterruptCause> {
     crate::sealed::read_entries(&*job.data, &job.geometry, first, count).map_err(|error| match error {
-        crate::sealed::TableError::Io { offset, source } => io_cause("reading the chunk table", offset, source),
+        crate::sealed::TableError::Io { offset, source } => {
+            io_cause("reading the chunk table", offset, source)
+        }
         crate::sealed::TableError::Malformed { chunk } => {
             InterruptCause::Damaged(crate::error::Damage::Table { chunk })
         }
@@ -309,7 +317,9 @@ fn write_entries(
     if is_last {
         bytes.resize(bytes.len().next_multiple_of(BLOCK as usize).min((table_end - offset) as usize), 0);
     }
-    job.data.write_all_at(&bytes, offset).map_err(|source| io_cause("writing the chunk table", offset, source))
+    job.data
+        .write_all_at(&bytes, offset)
+        .map_err(|source| io_cause("writing the chunk table", offset, source))
 }
 
 fn journal_cause(source: JournalError) -> InterruptCause {

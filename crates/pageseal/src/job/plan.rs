@@ -122,7 +122,11 @@ pub(crate) fn window_sizes(geometry: &Geometry, records: RecordKind) -> WindowPl
     let wanted = (geometry.data_len() / WINDOWS_PER_FILE).min(largest);
     let window_len = (wanted / step).max(1) * step;
     let windows = geometry.data_len().div_ceil(window_len);
-    let most = if logged && window_len > LARGEST_LOGGED_WINDOW_BYTES { RING_SLOTS_OF_LARGE_PAYLOAD } else { RING_SLOTS };
+    let most = if logged && window_len > LARGEST_LOGGED_WINDOW_BYTES {
+        RING_SLOTS_OF_LARGE_PAYLOAD
+    } else {
+        RING_SLOTS
+    };
     if records == RecordKind::None {
         return WindowPlanSizes { window_len, ring_slots: 0, slot_stride: 0 };
     }

@@ -110,7 +110,12 @@ impl Proof {
     }
 }
 
-fn prove(job: &ActiveJob, chunks: Range<u64>, proof: Proof, control: &Control<'_>) -> Result<(), InterruptCause> {
+fn prove(
+    job: &ActiveJob,
+    chunks: Range<u64>,
+    proof: Proof,
+    control: &Control<'_>,
+) -> Result<(), InterruptCause> {
     let context = &job.context;
     let geometry = &context.geometry;
     if chunks.is_empty() {
@@ -126,7 +131,10 @@ fn prove(job: &ActiveJob, chunks: Range<u64>, proof: Proof, control: &Control<'_
             let chunk = first + item;
             let (offset, len) = (geometry.chunk_offset(chunk), geometry.chunk_len(chunk));
             let buffer = tile.slice(len as usize);
-            context.data.read_exact_at(buffer, offset).map_err(|source| io_cause("reading", offset, source))?;
+            context
+                .data
+                .read_exact_at(buffer, offset)
+                .map_err(|source| io_cause("reading", offset, source))?;
             let holds = proof.holds(job, chunk, &entries[item as usize], buffer);
             buffer.zeroize();
             if holds { Ok(()) } else { Err(InterruptCause::Damaged(Damage::NotAsClaimed { chunk, offset })) }

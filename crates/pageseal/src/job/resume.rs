@@ -127,7 +127,9 @@ fn open_journal(
 ) -> Result<(UnverifiedJournal, Arc<dyn Storage>), JobError> {
     let file = match place.directory.open_file(&place.name, Access::ReadWrite) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(without_journal(target, place)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(without_journal(target, place));
+        }
         Err(source) => return Err(OpenError::Io { path: place.path.clone(), offset: 0, source }.into()),
     };
     let unreadable = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
@@ -150,9 +152,8 @@ fn without_journal(target: &Target, place: &JournalPlace) -> JobError {
         Ok(file) => BufferedFile::new(file),
         Err(source) => return OpenError::Io { path, offset: 0, source }.into(),
     };
-    let in_job = |copy: &SuperblockCopy| {
-        copy.good().is_some_and(|found| found.superblock.state != FileState::Sealed)
-    };
+    let in_job =
+        |copy: &SuperblockCopy| copy.good().is_some_and(|found| found.superblock.state != FileState::Sealed);
     match locate(&data, &Limits::PRODUCTION) {
         Ok(Located::Trailer { a, b }) if in_job(&a) || in_job(&b) => {
             let damage = Damage::JournalMissing { journal: place.path.clone() };
@@ -209,9 +210,8 @@ fn unlock(
     };
     let keys = Arc::new(authenticate(&target.path, superblock, suite, &key)?);
     check_macs(&place.path, &copy, &slots, &keys.metadata)?;
-    let (journal, replay) = journal
-        .verify(Arc::new(JournalAuthenticator(Arc::clone(&keys))))
-        .map_err(|error| match error {
+    let (journal, replay) =
+        journal.verify(Arc::new(JournalAuthenticator(Arc::clone(&keys)))).map_err(|error| match error {
             JournalError::Unprotected { .. } => {
                 OpenError::Damaged { path: target.path.clone(), damage: Damage::Unprotected }.into()
             }
@@ -299,7 +299,8 @@ fn check_trailer_is_ours(
 ) -> Result<(), JobError> {
     let geometry = &unlocked.resting.geometry;
     let foreign = || JobError::from(Refusal::ForeignJournal { journal: place.path.clone() });
-    let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: geometry.data_len(), source };
+    let unreadable =
+        |source| OpenError::Io { path: target.path.clone(), offset: geometry.data_len(), source };
     let running = Superblock { state: FileState::Encrypting, ..unlocked.resting.clone() };
     let superblock = running.encode(|body| unlocked.keys.metadata.mac(labels::SUPERBLOCK, body));
     let expected = |offset: u64| -> Option<&[u8]> {

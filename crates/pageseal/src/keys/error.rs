@@ -40,9 +40,7 @@ pub enum KeyError {
         flaw: SlotFlaw,
     },
     /// A slot asks for more scrypt work than is accepted; it was not tried, and no other slot fits.
-    #[error(
-        "the passphrase slot asks for a scrypt work factor of {log_n}; at most {limit} is accepted"
-    )]
+    #[error("the passphrase slot asks for a scrypt work factor of {log_n}; at most {limit} is accepted")]
     ExcessiveWork {
         /// Logarithm of the work that the slot asks for.
         log_n: u8,
@@ -158,18 +156,10 @@ impl fmt::Display for SlotCounts {
         ];
         let mut separator = "key slots for ";
         for (count, kind) in kinds.into_iter().filter(|(count, _)| *count > 0) {
-            write!(
-                f,
-                "{separator}{count} {kind}{}",
-                if count == 1 { "" } else { "s" }
-            )?;
+            write!(f, "{separator}{count} {kind}{}", if count == 1 { "" } else { "s" })?;
             separator = ", ";
         }
-        if separator == ", " {
-            Ok(())
-        } else {
-            write!(f, "no key slots")
-        }
+        if separator == ", " { Ok(()) } else { write!(f, "no key slots") }
     }
 }
 
@@ -322,9 +312,7 @@ fn at_line(line: &Option<usize>) -> String {
 }
 
 fn shown(input: &Option<String>) -> String {
-    input
-        .as_ref()
-        .map_or_else(String::new, |text| format!(" {text}"))
+    input.as_ref().map_or_else(String::new, |text| format!(" {text}"))
 }
 
 #[cfg(test)]
@@ -333,19 +321,9 @@ mod tests {
 
     #[test]
     fn counts_read_like_a_sentence() {
-        let text = |x25519, passphrase, plugin| {
-            SlotCounts {
-                x25519,
-                passphrase,
-                plugin,
-            }
-            .to_string()
-        };
+        let text = |x25519, passphrase, plugin| SlotCounts { x25519, passphrase, plugin }.to_string();
         assert_eq!(text(1, 0, 0), "key slots for 1 age recipient");
-        assert_eq!(
-            text(2, 1, 3),
-            "key slots for 2 age recipients, 1 passphrase, 3 plugin recipients"
-        );
+        assert_eq!(text(2, 1, 3), "key slots for 2 age recipients, 1 passphrase, 3 plugin recipients");
         assert_eq!(text(0, 0, 0), "no key slots");
     }
 }

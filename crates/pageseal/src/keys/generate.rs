@@ -24,9 +24,7 @@ pub struct GeneratedIdentity {
 pub fn generate_identity() -> GeneratedIdentity {
     let identity = x25519::Identity::generate();
     // A clock before 1970 is no reason to fail: the date is a comment.
-    let age = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let age = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     GeneratedIdentity {
         public: identity.to_public().to_string(),
         secret: identity.to_string(),
@@ -57,9 +55,7 @@ impl GeneratedIdentity {
 
 impl fmt::Debug for GeneratedIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("GeneratedIdentity")
-            .field("public", &self.public)
-            .finish_non_exhaustive()
+        f.debug_struct("GeneratedIdentity").field("public", &self.public).finish_non_exhaustive()
     }
 }
 
@@ -74,10 +70,7 @@ mod tests {
         let lines: Vec<_> = contents.split('\n').collect();
         assert_eq!(lines.len(), 4);
         let date = lines[0].strip_prefix("# created: ").unwrap();
-        assert!(
-            date.len() == 20 && date.starts_with("20") && date.ends_with('Z'),
-            "{date}"
-        );
+        assert!(date.len() == 20 && date.starts_with("20") && date.ends_with('Z'), "{date}");
         assert_eq!(lines[1], format!("# public key: {}", generated.public));
         let identity: x25519::Identity = lines[2].parse().unwrap();
         assert_eq!(identity.to_public().to_string(), generated.public);

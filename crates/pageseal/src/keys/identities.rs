@@ -84,10 +84,7 @@ impl Identities {
 
     /// Whether there is nothing to open a file with, not even somebody to ask.
     pub fn is_empty(&self) -> bool {
-        self.native.is_empty()
-            && self.plugins.is_empty()
-            && self.passphrases.is_empty()
-            && !self.may_ask
+        self.native.is_empty() && self.plugins.is_empty() && self.passphrases.is_empty() && !self.may_ask
     }
 
     /// The passphrase that the user types, asked for on the first call only. `None` without a terminal.
@@ -178,10 +175,7 @@ mod tests {
     fn a_failing_prompt_is_not_asked_again() {
         let prompt = FakePrompt::failing();
         let identities = Identities::load([IdentitySource::Prompt], prompt.clone()).unwrap();
-        assert!(matches!(
-            identities.typed_passphrase(),
-            Err(KeyError::Prompt { .. })
-        ));
+        assert!(matches!(identities.typed_passphrase(), Err(KeyError::Prompt { .. })));
         assert!(identities.typed_passphrase().unwrap().is_none());
         assert_eq!(prompt.log().len(), 1);
     }
@@ -189,11 +183,7 @@ mod tests {
     #[test]
     fn nothing_is_nothing() {
         assert!(Identities::none().is_empty());
-        assert!(
-            Identities::load([], FakePrompt::absent())
-                .unwrap()
-                .is_empty()
-        );
+        assert!(Identities::load([], FakePrompt::absent()).unwrap().is_empty());
         assert!(Identities::none().typed_passphrase().unwrap().is_none());
     }
 

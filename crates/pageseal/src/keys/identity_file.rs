@@ -35,13 +35,8 @@ pub(super) fn read_identity_file(
     passphrases: &[Passphrase],
     prompt: &dyn PassphrasePrompt,
 ) -> Result<Vec<Identity>, KeyError> {
-    let unusable = |(line, flaw)| KeyError::IdentityFile {
-        path: path.into(),
-        line,
-        flaw,
-    };
-    let bytes =
-        read_secret_file(path, FILE_LIMIT_BYTES)?.ok_or_else(|| unusable((None, too_long())))?;
+    let unusable = |(line, flaw)| KeyError::IdentityFile { path: path.into(), line, flaw };
+    let bytes = read_secret_file(path, FILE_LIMIT_BYTES)?.ok_or_else(|| unusable((None, too_long())))?;
     let content = bytes.trim_ascii_start();
     if !content.starts_with(BINARY_MAGIC) && !content.starts_with(ARMOR_MAGIC) {
         return parse(&bytes).map_err(unusable);
@@ -65,28 +60,22 @@ pub(super) fn read_identity_file(
 
 /// Decrypts an identity file, binary or armored.
 fn decrypt(content: &[u8], passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, IdentityFlaw> {
-    let unreadable = |error: DecryptError| IdentityFlaw::Unreadable {
-        source: Box::new(error),
-    };
+    let unreadable = |error: DecryptError| IdentityFlaw::Unreadable { source: Box::new(error) };
     let decryptor = Decryptor::new(ArmoredReader::new(content)).map_err(unreadable)?;
     if !decryptor.is_scrypt() {
         return Err(IdentityFlaw::NotPassphrase);
     }
     let identity = passphrase.age_identity();
-    let reader = decryptor
-        .decrypt(std::iter::once(&identity as &dyn age::Identity))
-        .map_err(|error| match error {
+    let reader =
+        decryptor.decrypt(std::iter::once(&identity as &dyn age::Identity)).map_err(|error| match error {
             DecryptError::DecryptionFailed => IdentityFlaw::WrongPassphrase,
-            DecryptError::ExcessiveWork { required, .. } => IdentityFlaw::ExcessiveWork {
-                log_n: required,
-                limit: ACCEPTED_LOG_N,
-            },
+            DecryptError::ExcessiveWork { required, .. } => {
+                IdentityFlaw::ExcessiveWork { log_n: required, limit: ACCEPTED_LOG_N }
+            }
             other => unreadable(other),
         })?;
     read_secret(reader, FILE_LIMIT_BYTES)
-        .map_err(|error| IdentityFlaw::Unreadable {
-            source: Box::new(error),
-        })?
+        .map_err(|error| IdentityFlaw::Unreadable { source: Box::new(error) })?
         .ok_or_else(too_long)
 }
 
@@ -121,9 +110,7 @@ fn parse_line(line: &str) -> Result<Identity, IdentityFlaw> {
 }
 
 fn too_long() -> IdentityFlaw {
-    IdentityFlaw::TooLong {
-        limit_bytes: FILE_LIMIT_BYTES,
-    }
+    IdentityFlaw::TooLong { limit_bytes: FILE_LIMIT_BYTES }
 }
 
 #[cfg(test)]
@@ -136,11 +123,7 @@ mod tests {
     };
 
     /// The public keys of the file's X25519 identities, and what it cost in questions.
-    fn read(
-        content: &[u8],
-        given: &[Passphrase],
-        prompt: &FakePrompt,
-    ) -> Result<Vec<String>, KeyError> {
+    fn read(content: &[u8], given: &[Passphrase], prompt: &FakePrompt) -> Result<Vec<String>, KeyError> {
         let scratch = Scratch::new();
         let identities = read_identity_file(&scratch.file("key.txt", content), given, prompt)?;
         Ok(identities
@@ -172,26 +155,16 @@ mod tests {
     #[test]
     fn encrypted_files_are_opened_binary_and_armored() {
         let generated = generate_identity();
-        let binary = encrypted_with(
-            "open sesame",
-            TEST_LOG_N,
-            generated.file_contents().as_bytes(),
-        );
+        let binary = encrypted_with("open sesame", TEST_LOG_N, generated.file_contents().as_bytes());
         for content in [binary.clone(), armored(&binary)] {
             let prompt = FakePrompt::answering("open sesame");
-            assert_eq!(
-                read(&content, &[], &prompt).unwrap(),
-                [generated.public.as_str()]
-            );
+            assert_eq!(read(&content, &[], &prompt).unwrap(), [generated.public.as_str()]);
             assert_eq!(prompt.log().len(), 1);
             assert!(prompt.log()[0].starts_with("asked: identity file /"));
 
             let silent = FakePrompt::absent();
             let given = [passphrase("another"), passphrase("open sesame")];
-            assert_eq!(
-                read(&content, &given, &silent).unwrap(),
-                [generated.public.as_str()]
-            );
+            assert_eq!(read(&content, &given, &silent).unwrap(), [generated.public.as_str()]);
             assert!(silent.log().is_empty());
         }
     }
@@ -201,21 +174,12 @@ mod tests {
         let contents = generate_identity().file_contents();
         let content = encrypted_with("open sesame", TEST_LOG_N, contents.as_bytes());
         let wrong = FakePrompt::answering("open barley");
-        assert!(matches!(
-            flaw(&content, &[], &wrong),
-            (None, IdentityFlaw::WrongPassphrase)
-        ));
+        assert!(matches!(flaw(&content, &[], &wrong), (None, IdentityFlaw::WrongPassphrase)));
         assert_eq!(wrong.log().len(), 1);
         let absent = FakePrompt::absent();
-        assert!(matches!(
-            flaw(&content, &[], &absent),
-            (None, IdentityFlaw::NoPassphrase)
-        ));
+        assert!(matches!(flaw(&content, &[], &absent), (None, IdentityFlaw::NoPassphrase)));
         let given = [passphrase("open barley")];
-        assert!(matches!(
-            flaw(&content, &given, &absent),
-            (None, IdentityFlaw::WrongPassphrase)
-        ));
+        assert!(matches!(flaw(&content, &given, &absent), (None, IdentityFlaw::WrongPassphrase)));
     }
 
     #[test]
@@ -223,18 +187,8 @@ mod tests {
         let contents = generate_identity().file_contents();
         let content = encrypted_with("open sesame", TEST_LOG_N, contents.as_bytes());
         let content = with_claimed_log_n(&content, 30);
-        let (_, flaw) = flaw(
-            &content,
-            &[passphrase("open sesame")],
-            &FakePrompt::absent(),
-        );
-        assert!(matches!(
-            flaw,
-            IdentityFlaw::ExcessiveWork {
-                log_n: 30,
-                limit: 22
-            }
-        ));
+        let (_, flaw) = flaw(&content, &[passphrase("open sesame")], &FakePrompt::absent());
+        assert!(matches!(flaw, IdentityFlaw::ExcessiveWork { log_n: 30, limit: 22 }));
     }
 
     #[test]
@@ -255,33 +209,16 @@ mod tests {
         let absent = FakePrompt::absent();
         let generated = generate_identity();
         let flaw = |text: &str| flaw(text.as_bytes(), &[], &absent);
-        assert!(matches!(
-            flaw(&generated.public),
-            (Some(1), IdentityFlaw::Recipient)
-        ));
-        assert!(matches!(
-            flaw("# x\nhello"),
-            (Some(2), IdentityFlaw::Malformed)
-        ));
+        assert!(matches!(flaw(&generated.public), (Some(1), IdentityFlaw::Recipient)));
+        assert!(matches!(flaw("# x\nhello"), (Some(2), IdentityFlaw::Malformed)));
         assert!(matches!(flaw("# nothing"), (None, IdentityFlaw::Empty)));
-        assert!(matches!(
-            flaw("AGE-SECRET-KEY-PQ-1ABC"),
-            (Some(1), IdentityFlaw::PostQuantum)
-        ));
+        assert!(matches!(flaw("AGE-SECRET-KEY-PQ-1ABC"), (Some(1), IdentityFlaw::PostQuantum)));
         let ssh = "-----BEGIN OPENSSH PRIVATE KEY-----\nxyz";
         assert!(matches!(flaw(ssh), (Some(1), IdentityFlaw::Ssh)));
-        let mistyped = generated
-            .file_contents()
-            .replace("SECRET-KEY-1", "SECRET-KEY-1Q");
+        let mistyped = generated.file_contents().replace("SECRET-KEY-1", "SECRET-KEY-1Q");
         let error = read(mistyped.as_bytes(), &[], &absent).unwrap_err();
-        assert!(
-            !format!("{error:?}").contains("SECRET-KEY-1Q"),
-            "a secret was shown"
-        );
-        assert!(matches!(
-            flaw(&mistyped),
-            (Some(3), IdentityFlaw::Malformed)
-        ));
+        assert!(!format!("{error:?}").contains("SECRET-KEY-1Q"), "a secret was shown");
+        assert!(matches!(flaw(&mistyped), (Some(3), IdentityFlaw::Malformed)));
     }
 
     #[test]

@@ -12,17 +12,14 @@ pub(super) fn meaningful_lines(text: &str) -> impl Iterator<Item = (usize, &str)
 /// The bytes as text, or the number of the first line that is none.
 pub(super) fn utf8_or_line(bytes: &[u8]) -> Result<&str, usize> {
     std::str::from_utf8(bytes).map_err(|error| {
-        let newlines = bytes[..error.valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n');
+        let newlines = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n');
         newlines.count() + 1
     })
 }
 
 /// Whether `text` begins with `prefix`, in any mixture of cases: mistyped secrets are secrets too.
 pub(super) fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
-    text.get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 #[cfg(test)]

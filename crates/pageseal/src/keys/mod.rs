@@ -23,9 +23,7 @@ mod wrap;
 #[cfg(test)]
 mod test_support;
 
-pub use error::{
-    IdentityFlaw, KeyError, PassphraseFlaw, RecipientFlaw, SlotCounts, SlotFlaw, SlotTooBig,
-};
+pub use error::{IdentityFlaw, KeyError, PassphraseFlaw, RecipientFlaw, SlotCounts, SlotFlaw, SlotTooBig};
 pub use generate::{GeneratedIdentity, generate_identity};
 pub use identities::{Identities, IdentitySource};
 pub use passphrase::{Passphrase, PassphrasePrompt};

@@ -34,15 +34,9 @@ impl Passphrase {
     /// # Errors
     /// [`KeyError::Io`]; [`KeyError::PassphraseFile`] if the file is empty, longer than 1 MiB or not UTF-8.
     pub fn read_file(path: &Path) -> Result<Self, KeyError> {
-        let unusable = |flaw| KeyError::PassphraseFile {
-            path: path.into(),
-            flaw,
-        };
-        let bytes = read_secret_file(path, FILE_LIMIT_BYTES)?.ok_or_else(|| {
-            unusable(PassphraseFlaw::TooLong {
-                limit_bytes: FILE_LIMIT_BYTES,
-            })
-        })?;
+        let unusable = |flaw| KeyError::PassphraseFile { path: path.into(), flaw };
+        let bytes = read_secret_file(path, FILE_LIMIT_BYTES)?
+            .ok_or_else(|| unusable(PassphraseFlaw::TooLong { limit_bytes: FILE_LIMIT_BYTES }))?;
         let text = std::str::from_utf8(&bytes).map_err(|_| unusable(PassphraseFlaw::NotUtf8))?;
         let text = text.strip_suffix('\n').unwrap_or(text);
         if text.is_empty() {
@@ -121,10 +115,7 @@ mod tests {
         assert_eq!(expose(&read(b"open sesame").unwrap()), "open sesame");
         assert_eq!(expose(&read(b"open sesame\n").unwrap()), "open sesame");
         assert_eq!(expose(&read(b"open sesame\n\n").unwrap()), "open sesame\n");
-        assert_eq!(
-            expose(&read(b" open\nsesame \n").unwrap()),
-            " open\nsesame "
-        );
+        assert_eq!(expose(&read(b" open\nsesame \n").unwrap()), " open\nsesame ");
     }
 
     #[test]
@@ -133,12 +124,7 @@ mod tests {
         assert_eq!(flaw(b"\n"), PassphraseFlaw::Empty);
         assert_eq!(flaw(b"a\xff"), PassphraseFlaw::NotUtf8);
         assert!(read(&vec![b'x'; 1 << 20]).is_ok());
-        assert_eq!(
-            flaw(&vec![b'x'; (1 << 20) + 1]),
-            PassphraseFlaw::TooLong {
-                limit_bytes: 1 << 20
-            }
-        );
+        assert_eq!(flaw(&vec![b'x'; (1 << 20) + 1]), PassphraseFlaw::TooLong { limit_bytes: 1 << 20 });
     }
 
     #[test]

@@ -46,10 +46,6 @@ mod tests {
         let answer = callbacks.request_passphrase("PIN of the key").unwrap();
         assert_eq!(answer.expose_secret(), "1234");
         assert_eq!(prompt.log(), ["shown: touch it", "asked: PIN of the key"]);
-        assert!(
-            PluginCallbacks(FakePrompt::absent())
-                .request_passphrase("PIN")
-                .is_none()
-        );
+        assert!(PluginCallbacks(FakePrompt::absent()).request_passphrase("PIN").is_none());
     }
 }

@@ -58,10 +58,7 @@ impl Recipient {
 
     /// The holder of a passphrase.
     pub fn passphrase(passphrase: Passphrase) -> Self {
-        Recipient(Kind::Passphrase {
-            passphrase,
-            log_n: WRITTEN_LOG_N,
-        })
+        Recipient(Kind::Passphrase { passphrase, log_n: WRITTEN_LOG_N })
     }
 
     /// Scrypt with the work of production takes a second and 256 MiB, each time.
@@ -99,13 +96,12 @@ impl Recipient {
             Kind::Plugin(recipient) => {
                 // A recipient is public: a plugin that must ask something to wrap for one is refused.
                 let one = std::slice::from_ref(recipient);
-                Box::new(
-                    plugin::RecipientPluginV1::new(recipient.plugin(), one, &[], NoCallbacks)
-                        .map_err(|source| KeyError::Plugin {
-                            name: recipient.plugin().to_owned(),
-                            source: Box::new(source),
-                        })?,
-                )
+                Box::new(plugin::RecipientPluginV1::new(recipient.plugin(), one, &[], NoCallbacks).map_err(
+                    |source| KeyError::Plugin {
+                        name: recipient.plugin().to_owned(),
+                        source: Box::new(source),
+                    },
+                )?)
             }
             Kind::Passphrase { passphrase, .. } if passphrase.is_empty() => {
                 return Err(KeyError::EmptyPassphrase);
@@ -137,20 +133,10 @@ impl fmt::Debug for Recipient {
 /// # Errors
 /// [`KeyError::Io`], [`KeyError::RecipientsFile`] with the number of the first bad line.
 pub fn read_recipients_file(path: &Path) -> Result<Vec<Recipient>, KeyError> {
-    let unusable = |line, flaw| KeyError::RecipientsFile {
-        path: path.into(),
-        line,
-        flaw,
-    };
+    let unusable = |line, flaw| KeyError::RecipientsFile { path: path.into(), line, flaw };
     // Read like a secret, because an identity file may be given by mistake.
-    let bytes = read_secret_file(path, FILE_LIMIT_BYTES)?.ok_or_else(|| {
-        unusable(
-            None,
-            RecipientFlaw::TooLong {
-                limit_bytes: FILE_LIMIT_BYTES,
-            },
-        )
-    })?;
+    let bytes = read_secret_file(path, FILE_LIMIT_BYTES)?
+        .ok_or_else(|| unusable(None, RecipientFlaw::TooLong { limit_bytes: FILE_LIMIT_BYTES }))?;
     let text = utf8_or_line(&bytes).map_err(|line| unusable(Some(line), RecipientFlaw::NotUtf8))?;
     let recipients = meaningful_lines(text)
         .map(|(number, line)| parse_line(line).map_err(|flaw| unusable(Some(number), flaw)))
@@ -225,14 +211,8 @@ mod tests {
         let public = generate_identity().public;
         let wrong = if public.ends_with('q') { 'p' } else { 'q' };
         let mistyped = format!("{}{wrong}", &public[..public.len() - 1]);
-        assert_eq!(
-            flaw_of(&mistyped),
-            (Some(mistyped.clone()), RecipientFlaw::Malformed)
-        );
-        assert_eq!(
-            flaw_of("age1"),
-            (Some("age1".into()), RecipientFlaw::Malformed)
-        );
+        assert_eq!(flaw_of(&mistyped), (Some(mistyped.clone()), RecipientFlaw::Malformed));
+        assert_eq!(flaw_of("age1"), (Some("age1".into()), RecipientFlaw::Malformed));
         assert_eq!(flaw_of(""), (None, RecipientFlaw::Malformed));
     }
 
@@ -242,16 +222,10 @@ mod tests {
         let secret = contents.lines().last().unwrap();
         for text in [secret, &secret.to_lowercase(), &secret[..40]] {
             let error = Recipient::parse(text).unwrap_err();
-            assert!(
-                !format!("{error} {error:?}").contains(&text[20..30]),
-                "{error:?}"
-            );
+            assert!(!format!("{error} {error:?}").contains(&text[20..30]), "{error:?}");
             assert_eq!(flaw_of(text), (None, RecipientFlaw::SecretKey));
         }
-        assert_eq!(
-            flaw_of("AGE-PLUGIN-YUBIKEY-1XYZ"),
-            (None, RecipientFlaw::SecretKey)
-        );
+        assert_eq!(flaw_of("AGE-PLUGIN-YUBIKEY-1XYZ"), (None, RecipientFlaw::SecretKey));
         assert_eq!(flaw_of("correct horse").0, None);
         assert_eq!(flaw_of("ssh-ed25519 AAAA").1, RecipientFlaw::Ssh);
     }
@@ -274,10 +248,7 @@ mod tests {
         assert_eq!(with("age1nonsense"), (Some(4), RecipientFlaw::Malformed));
         assert_eq!(with("\nssh-rsa AAAA"), (Some(5), RecipientFlaw::Ssh));
         let identity_file = generated.file_contents();
-        assert_eq!(
-            file_flaw(identity_file.as_bytes()),
-            (Some(3), RecipientFlaw::SecretKey)
-        );
+        assert_eq!(file_flaw(identity_file.as_bytes()), (Some(3), RecipientFlaw::SecretKey));
         assert_eq!(file_flaw(b"# x\n\xff"), (Some(2), RecipientFlaw::NotUtf8));
         assert_eq!(file_flaw(b"# nobody\n"), (None, RecipientFlaw::Empty));
         assert_eq!(file_flaw(b""), (None, RecipientFlaw::Empty));

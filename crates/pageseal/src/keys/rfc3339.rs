@@ -10,11 +10,7 @@ const DAYS_PER_ERA: u64 = 146_097;
 pub(super) fn rfc3339_utc(unix_seconds: u64) -> String {
     let (year, month, day) = civil_date(unix_seconds / SECONDS_PER_DAY);
     let second_of_day = unix_seconds % SECONDS_PER_DAY;
-    let (hour, minute, second) = (
-        second_of_day / 3600,
-        second_of_day / 60 % 60,
-        second_of_day % 60,
-    );
+    let (hour, minute, second) = (second_of_day / 3600, second_of_day / 60 % 60, second_of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
@@ -26,17 +22,12 @@ fn civil_date(unix_days: u64) -> (u64, u64, u64) {
     let days = unix_days + DAYS_BEFORE_EPOCH;
     let day_of_era = days % DAYS_PER_ERA;
     // Leaves out the leap days before it: one in 4 years, none in 100, but one in 400.
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     // Five months from March on have 153 days, whichever five.
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = days / DAYS_PER_ERA * 400 + year_of_era + u64::from(month <= 2);
     (year, month, day)
 }
@@ -57,9 +48,8 @@ mod tests {
 
     #[test]
     fn every_day_follows_the_one_before() {
-        let leap = |year: u64| {
-            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-        };
+        let leap =
+            |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         let length = |year, month| match month {
             2 => 28 + u64::from(leap(year)),
             4 | 6 | 9 | 11 => 30,

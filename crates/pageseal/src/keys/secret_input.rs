@@ -20,10 +20,7 @@ pub(super) fn read_secret_file(
 ) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
     File::open(path)
         .and_then(|file| read_secret(file, limit_bytes))
-        .map_err(|source| KeyError::Io {
-            path: path.into(),
-            source,
-        })
+        .map_err(|source| KeyError::Io { path: path.into(), source })
 }
 
 /// Reads to the end. `None` if that is more than `limit_bytes` away.
@@ -61,14 +58,7 @@ mod tests {
 
     #[test]
     fn reads_any_length_up_to_the_limit() {
-        for len in [
-            0,
-            1,
-            FIRST_CAPACITY - 1,
-            FIRST_CAPACITY,
-            FIRST_CAPACITY + 1,
-            50_000,
-        ] {
+        for len in [0, 1, FIRST_CAPACITY - 1, FIRST_CAPACITY, FIRST_CAPACITY + 1, 50_000] {
             let bytes: Vec<u8> = (0..len).map(|i| (i % 251) as u8).collect();
             let read = read_secret(&bytes[..], 50_000).unwrap().unwrap();
             assert_eq!(*read, bytes);
@@ -85,8 +75,6 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = read_secret_file(Path::new("/nonexistent/key.txt"), 10).unwrap_err();
-        assert!(
-            matches!(error, KeyError::Io { path, .. } if path == Path::new("/nonexistent/key.txt"))
-        );
+        assert!(matches!(error, KeyError::Io { path, .. } if path == Path::new("/nonexistent/key.txt")));
     }
 }

@@ -20,8 +20,7 @@ pub(super) const TEST_LOG_N: u8 = 4;
 pub(super) const PLUGIN_RECIPIENT: &str = "age1pagesealtest1wdhk6etzdaj8jttu55j";
 pub(super) const PLUGIN_IDENTITY: &str = "AGE-PLUGIN-PAGESEALTEST-1WDHK6ETZDAJ8JSZXPS3";
 /// The base point of P-256 (SEC 2, section 2.4.2), compressed, as a tagged recipient.
-pub(super) const TAG_RECIPIENT: &str =
-    "age1tag1qd43050juykyy3lchnnw2caygre8wqmasyk7kvaq7jsnj3wcnrpfvt5hxye";
+pub(super) const TAG_RECIPIENT: &str = "age1tag1qd43050juykyy3lchnnw2caygre8wqmasyk7kvaq7jsnj3wcnrpfvt5hxye";
 
 /// 700 zero bytes as a plugin's recipient: longer than the sealed info of a slot.
 pub(super) fn long_plugin_recipient() -> String {
@@ -51,11 +50,7 @@ impl Keys {
     pub(super) fn new(seed: u8) -> Self {
         let file_key = FileKey::from_bytes([seed; 32]);
         let (suite, chunk_log2, file_id) = (Suite::XChaCha20Poly1305, 16, [seed ^ 0x55; 16]);
-        let context = KeyContext {
-            suite,
-            chunk_log2,
-            file_id,
-        };
+        let context = KeyContext { suite, chunk_log2, file_id };
         Keys {
             derived: DerivedKeys::derive(&file_key, &context),
             header_hash: header_hash(suite, chunk_log2, &file_id, 0, 1),
@@ -72,29 +67,13 @@ impl Keys {
         self.wrap_labelled(recipient, "")
     }
 
-    pub(super) fn wrap_labelled(
-        &self,
-        recipient: &Recipient,
-        label: &str,
-    ) -> Result<Slot, KeyError> {
+    pub(super) fn wrap_labelled(&self, recipient: &Recipient, label: &str) -> Result<Slot, KeyError> {
         let (id, hash) = (&self.file_id, &self.header_hash);
-        wrap_slot(
-            recipient,
-            label,
-            &self.file_key,
-            id,
-            hash,
-            self.info_key(),
-            Self::NOW,
-        )
+        wrap_slot(recipient, label, &self.file_key, id, hash, self.info_key(), Self::NOW)
     }
 
     pub(super) fn area(&self, slots: impl Into<Vec<Slot>>) -> SlotArea {
-        SlotArea {
-            file_id: self.file_id,
-            generation: 1,
-            slots: slots.into(),
-        }
+        SlotArea { file_id: self.file_id, generation: 1, slots: slots.into() }
     }
 }
 
@@ -139,10 +118,7 @@ impl FakePrompt {
     }
 
     fn with(reply: Reply) -> Arc<Self> {
-        Arc::new(FakePrompt {
-            reply,
-            log: Mutex::default(),
-        })
+        Arc::new(FakePrompt { reply, log: Mutex::default() })
     }
 
     pub(super) fn log(&self) -> Vec<String> {
@@ -160,9 +136,7 @@ impl PassphrasePrompt for FakePrompt {
         match &self.reply {
             Reply::Text(text) => Ok(Some(passphrase(text))),
             Reply::Nobody => Ok(None),
-            Reply::Failure => Err(KeyError::Prompt {
-                source: io::Error::other("terminal gone"),
-            }),
+            Reply::Failure => Err(KeyError::Prompt { source: io::Error::other("terminal gone") }),
         }
     }
 
@@ -191,10 +165,7 @@ fn log_n_digits(age_file: &[u8]) -> std::ops::Range<usize> {
     let second = lines.next().unwrap();
     assert!(second.starts_with(b"-> scrypt "));
     let end = first.len() + second.len() - 1;
-    let digits = second[..second.len() - 1]
-        .iter()
-        .rev()
-        .take_while(|byte| byte.is_ascii_digit());
+    let digits = second[..second.len() - 1].iter().rev().take_while(|byte| byte.is_ascii_digit());
     end - digits.count()..end
 }
 

@@ -32,11 +32,7 @@ pub(crate) fn unwrap_slots(
     if identities.is_empty() {
         return Err(KeyError::NoIdentities);
     }
-    let mut search = Search {
-        area,
-        header_hash,
-        obstacles: Obstacles::default(),
-    };
+    let mut search = Search { area, header_hash, obstacles: Obstacles::default() };
     if let Some(file_key) = search.with_native(identities) {
         return Ok(file_key);
     }
@@ -77,16 +73,12 @@ enum Miss {
 
 impl Search<'_> {
     fn with_native(&mut self, identities: &Identities) -> Option<FileKey> {
-        let native: Vec<&dyn age::Identity> = identities
-            .native
-            .iter()
-            .map(|identity| identity as _)
-            .collect();
+        let native: Vec<&dyn age::Identity> =
+            identities.native.iter().map(|identity| identity as _).collect();
         if native.is_empty() {
             return None;
         }
-        self.slots_of(SlotKind::X25519)
-            .find_map(|(index, slot)| self.attempt(index, slot, &native, ""))
+        self.slots_of(SlotKind::X25519).find_map(|(index, slot)| self.attempt(index, slot, &native, ""))
     }
 
     fn with_passphrases(&mut self, passphrases: &[Passphrase]) -> Option<FileKey> {
@@ -97,10 +89,7 @@ impl Search<'_> {
         })
     }
 
-    fn with_typed_passphrase(
-        &mut self,
-        identities: &Identities,
-    ) -> Result<Option<FileKey>, KeyError> {
+    fn with_typed_passphrase(&mut self, identities: &Identities) -> Result<Option<FileKey>, KeyError> {
         if !identities.may_ask || self.slots_of(SlotKind::Passphrase).next().is_none() {
             return Ok(None);
         }
@@ -120,21 +109,16 @@ impl Search<'_> {
                 names.push(identity.plugin());
             }
         }
-        let slots = self
-            .slots_of(SlotKind::Plugin)
-            .chain(self.slots_of(SlotKind::X25519));
+        let slots = self.slots_of(SlotKind::Plugin).chain(self.slots_of(SlotKind::X25519));
         let slots: Vec<_> = slots.collect();
         if slots.is_empty() {
             return None;
         }
         names.into_iter().find_map(|name| {
-            let plugin =
-                plugin::IdentityPluginV1::new(name, &identities.plugins, callbacks.clone())
-                    .map_err(|error| self.obstacles.note_plugin(name, Box::new(error)))
-                    .ok()?;
-            slots
-                .iter()
-                .find_map(|(index, slot)| self.attempt(*index, slot, &[&plugin], name))
+            let plugin = plugin::IdentityPluginV1::new(name, &identities.plugins, callbacks.clone())
+                .map_err(|error| self.obstacles.note_plugin(name, Box::new(error)))
+                .ok()?;
+            slots.iter().find_map(|(index, slot)| self.attempt(*index, slot, &[&plugin], name))
         })
     }
 
@@ -162,11 +146,7 @@ impl Search<'_> {
 
 impl<'a> Search<'a> {
     fn slots_of(&self, kind: SlotKind) -> impl Iterator<Item = (usize, &'a Slot)> + use<'a> {
-        self.area
-            .slots
-            .iter()
-            .enumerate()
-            .filter(move |(_, slot)| slot.kind == kind)
+        self.area.slots.iter().enumerate().filter(move |(_, slot)| slot.kind == kind)
     }
 }
 
@@ -180,10 +160,7 @@ impl Obstacles {
             return KeyError::SlotMismatch { slot, flaw };
         }
         if let Some(log_n) = self.excessive_log_n {
-            return KeyError::ExcessiveWork {
-                log_n,
-                limit: ACCEPTED_LOG_N,
-            };
+            return KeyError::ExcessiveWork { log_n, limit: ACCEPTED_LOG_N };
         }
         if let Some((name, source)) = self.plugin {
             return KeyError::Plugin { name, source };
@@ -208,24 +185,20 @@ fn open_slot(
     file_id: &[u8; FILE_ID_LEN],
     header_hash: &[u8; HEADER_HASH_LEN],
 ) -> Result<FileKey, Miss> {
-    let decryptor = Decryptor::new_buffered(&slot.age_file[..])
-        .map_err(|_| Miss::Flaw(SlotFlaw::NotAgeFile))?;
+    let decryptor =
+        Decryptor::new_buffered(&slot.age_file[..]).map_err(|_| Miss::Flaw(SlotFlaw::NotAgeFile))?;
     if decryptor.is_scrypt() != (slot.kind == SlotKind::Passphrase) {
         return Err(Miss::Flaw(SlotFlaw::WrongType));
     }
-    let reader = decryptor
-        .decrypt(keys.iter().copied())
-        .map_err(|error| match error {
-            DecryptError::NoMatchingKeys
-            | DecryptError::DecryptionFailed
-            | DecryptError::KeyDecryptionFailed => Miss::NoFit,
-            DecryptError::ExcessiveWork { required, .. } => Miss::Excessive(required),
-            DecryptError::InvalidMac => Miss::Flaw(SlotFlaw::ForgedHeader),
-            DecryptError::Plugin(_) | DecryptError::PluginResolve(_) | DecryptError::Io(_) => {
-                Miss::Plugin(error)
-            }
-            _ => Miss::Flaw(SlotFlaw::NotAgeFile),
-        })?;
+    let reader = decryptor.decrypt(keys.iter().copied()).map_err(|error| match error {
+        DecryptError::NoMatchingKeys | DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
+            Miss::NoFit
+        }
+        DecryptError::ExcessiveWork { required, .. } => Miss::Excessive(required),
+        DecryptError::InvalidMac => Miss::Flaw(SlotFlaw::ForgedHeader),
+        DecryptError::Plugin(_) | DecryptError::PluginResolve(_) | DecryptError::Io(_) => Miss::Plugin(error),
+        _ => Miss::Flaw(SlotFlaw::NotAgeFile),
+    })?;
     let payload = read_payload(reader).map_err(Miss::Flaw)?;
     let (key, binding) = payload.split_at(FILE_KEY_LEN);
     if binding[..FILE_ID_LEN] != file_id[..] {
@@ -245,12 +218,10 @@ fn open_slot(
 /// Reads to the end, which authenticates the end: 80 bytes and no more.
 fn read_payload(mut reader: impl Read) -> Result<Zeroizing<[u8; PAYLOAD_LEN]>, SlotFlaw> {
     let mut payload = Zeroizing::new([0; PAYLOAD_LEN]);
-    reader
-        .read_exact(&mut payload[..])
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => SlotFlaw::WrongLength,
-            _ => SlotFlaw::DamagedPayload,
-        })?;
+    reader.read_exact(&mut payload[..]).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => SlotFlaw::WrongLength,
+        _ => SlotFlaw::DamagedPayload,
+    })?;
     let mut beyond = Zeroizing::new([0; 1]);
     match reader.read(&mut beyond[..]) {
         Ok(0) => Ok(payload),

@@ -5,9 +5,7 @@ use std::io::{self, Write};
 use age::{EncryptError, Encryptor};
 use pageseal_crypto::{FileKey, SlotInfoKey};
 use pageseal_format::Slot;
-use pageseal_format::limits::{
-    MAX_AGE_FILE_LEN, MAX_LABEL_LEN, MAX_SEALED_INFO_LEN, MIN_SEALED_INFO_LEN,
-};
+use pageseal_format::limits::{MAX_AGE_FILE_LEN, MAX_LABEL_LEN, MAX_SEALED_INFO_LEN, MIN_SEALED_INFO_LEN};
 use zeroize::Zeroizing;
 
 use super::error::{KeyError, SlotTooBig};
@@ -53,20 +51,14 @@ fn check_label(label: &str) -> Result<(), KeyError> {
 
 fn check_len(part: SlotTooBig, len_bytes: usize, limit_bytes: usize) -> Result<(), KeyError> {
     if len_bytes > limit_bytes {
-        return Err(KeyError::SlotTooBig {
-            part,
-            len_bytes,
-            limit_bytes,
-        });
+        return Err(KeyError::SlotTooBig { part, len_bytes, limit_bytes });
     }
     Ok(())
 }
 
 fn wrap_payload(recipient: &Recipient, payload: &[u8; PAYLOAD_LEN]) -> Result<Vec<u8>, KeyError> {
     let failed = |source: EncryptError| KeyError::Wrap {
-        recipient: recipient
-            .public_string()
-            .unwrap_or_else(|| "a passphrase".to_owned()),
+        recipient: recipient.public_string().unwrap_or_else(|| "a passphrase".to_owned()),
         source: Box::new(source),
     };
     let wrapper = recipient.to_age()?;
@@ -97,11 +89,7 @@ fn seal_info(
         return Ok(Vec::new());
     }
     let info = Zeroizing::new([&date, public.as_bytes()].concat());
-    info_key
-        .seal(file_id, &info)
-        .map_err(|source| KeyError::Random {
-            source: Box::new(source),
-        })
+    info_key.seal(file_id, &info).map_err(|source| KeyError::Random { source: Box::new(source) })
 }
 
 #[cfg(test)]
@@ -111,24 +99,16 @@ mod tests {
     use super::*;
     use crate::keys::generate::generate_identity;
     use crate::keys::test_support::{
-        Keys, PLUGIN_RECIPIENT, TAG_RECIPIENT, TEST_LOG_N, long_plugin_recipient, passphrase,
-        scrypt_log_n,
+        Keys, PLUGIN_RECIPIENT, TAG_RECIPIENT, TEST_LOG_N, long_plugin_recipient, passphrase, scrypt_log_n,
     };
 
     #[test]
     fn an_age_file_holds_key_id_and_hash() {
         let keys = Keys::new(1);
         let generated = generate_identity();
-        let slot = keys
-            .wrap(&Recipient::parse(&generated.public).unwrap())
-            .unwrap();
-        let identity: age::x25519::Identity = generated
-            .file_contents()
-            .lines()
-            .last()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let slot = keys.wrap(&Recipient::parse(&generated.public).unwrap()).unwrap();
+        let identity: age::x25519::Identity =
+            generated.file_contents().lines().last().unwrap().parse().unwrap();
         let payload = age::decrypt(&identity, &slot.age_file).unwrap();
         assert_eq!(payload.len(), 80);
         assert_eq!(payload[..32], keys.file_key.expose()[..]);
@@ -142,19 +122,13 @@ mod tests {
         let keys = Keys::new(1);
         let public = generate_identity().public;
         let slot = keys.wrap(&Recipient::parse(&public).unwrap()).unwrap();
-        let info = keys
-            .info_key()
-            .open(&keys.file_id, &slot.sealed_info)
-            .unwrap();
+        let info = keys.info_key().open(&keys.file_id, &slot.sealed_info).unwrap();
         assert_eq!(info[..8], Keys::NOW.to_le_bytes());
         assert_eq!(info[8..], *public.as_bytes());
 
         let secret = Recipient::passphrase_with_log_n(passphrase("open sesame"), TEST_LOG_N);
         let slot = keys.wrap(&secret).unwrap();
-        let info = keys
-            .info_key()
-            .open(&keys.file_id, &slot.sealed_info)
-            .unwrap();
+        let info = keys.info_key().open(&keys.file_id, &slot.sealed_info).unwrap();
         assert_eq!(*info, Keys::NOW.to_le_bytes());
     }
 
@@ -171,18 +145,14 @@ mod tests {
 
     #[test]
     fn passphrases_get_the_work_of_production() {
-        let slot = Keys::new(1)
-            .wrap(&Recipient::passphrase(passphrase("open sesame")))
-            .unwrap();
+        let slot = Keys::new(1).wrap(&Recipient::passphrase(passphrase("open sesame"))).unwrap();
         assert_eq!(scrypt_log_n(&slot.age_file), 18);
         assert_eq!(slot.kind, SlotKind::Passphrase);
     }
 
     #[test]
     fn an_empty_passphrase_is_refused() {
-        let error = Keys::new(1)
-            .wrap(&Recipient::passphrase(passphrase("")))
-            .unwrap_err();
+        let error = Keys::new(1).wrap(&Recipient::passphrase(passphrase(""))).unwrap_err();
         assert!(matches!(error, KeyError::EmptyPassphrase));
     }
 
@@ -195,11 +165,7 @@ mod tests {
         let error = keys.wrap_labelled(&recipient, &"x".repeat(65)).unwrap_err();
         assert!(matches!(
             error,
-            KeyError::SlotTooBig {
-                part: SlotTooBig::Label,
-                len_bytes: 65,
-                limit_bytes: 64
-            }
+            KeyError::SlotTooBig { part: SlotTooBig::Label, len_bytes: 65, limit_bytes: 64 }
         ));
         let error = keys.wrap_labelled(&recipient, "a\x1b[2J").unwrap_err();
         assert!(matches!(error, KeyError::LabelControlCharacters));
@@ -207,14 +173,8 @@ mod tests {
 
     #[test]
     fn tagged_recipients_are_wrapped_for_without_a_plugin() {
-        let slot = Keys::new(1)
-            .wrap(&Recipient::parse(TAG_RECIPIENT).unwrap())
-            .unwrap();
+        let slot = Keys::new(1).wrap(&Recipient::parse(TAG_RECIPIENT).unwrap()).unwrap();
         assert_eq!(slot.kind, SlotKind::Plugin);
-        assert!(
-            slot.age_file
-                .windows(10)
-                .any(|bytes| bytes == b"-> p256tag")
-        );
+        assert!(slot.age_file.windows(10).any(|bytes| bytes == b"-> p256tag"));
     }
 }

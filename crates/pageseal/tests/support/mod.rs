@@ -6,7 +6,9 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pageseal::{Identities, IdentitySource, KeyError, Passphrase, PassphrasePrompt, Recipient, generate_identity};
+use pageseal::{
+    Identities, IdentitySource, KeyError, Passphrase, PassphrasePrompt, Recipient, generate_identity,
+};
 use sha2::{Digest, Sha256};
 
 /// A key pair for tests.
@@ -101,4 +103,12 @@ pub fn names_in(folder: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// What a test needs that not every machine has. Without it the test is skipped with a message, or fails where
+/// `PAGESEAL_REQUIRE_OPTIONAL_TESTS=1` says that everything was installed.
+pub fn skip(what: &str) {
+    let required = std::env::var_os("PAGESEAL_REQUIRE_OPTIONAL_TESTS").is_some_and(|value| value == "1");
+    assert!(!required, "{what} is missing, but PAGESEAL_REQUIRE_OPTIONAL_TESTS=1");
+    println!("SKIPPED: {what} is missing");
 }

@@ -35,10 +35,7 @@ pub fn install_handler() -> io::Result<()> {
     PAGE_SIZE.store(rustix::param::page_size(), Ordering::SeqCst);
     let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_sigbus;
     // The alternate stack is the one that Rust gives every thread it starts.
-    set_action(
-        handler as usize,
-        libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART,
-    )
+    set_action(handler as usize, libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART)
 }
 
 /// Sets the action of SIGBUS; async-signal-safe.

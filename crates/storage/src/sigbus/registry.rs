@@ -66,17 +66,13 @@ impl Slot {
     fn claim(&self) -> bool {
         let state = self.state.load(SeqCst);
         state & KIND_MASK == FREE
-            && self
-                .state
-                .compare_exchange(state, state | CHANGING, SeqCst, SeqCst)
-                .is_ok()
+            && self.state.compare_exchange(state, state | CHANGING, SeqCst, SeqCst).is_ok()
     }
 
     /// Called by the slot's one owner only.
     fn become_kind(&self, kind: u64) {
         let count = self.state.load(SeqCst) & !KIND_MASK;
-        self.state
-            .store(count.wrapping_add(COUNT_ONE) | kind, SeqCst);
+        self.state.store(count.wrapping_add(COUNT_ONE) | kind, SeqCst);
     }
 
     /// Start and end as they were at one moment, if the slot was active then.

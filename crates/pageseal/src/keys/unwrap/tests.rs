@@ -7,21 +7,16 @@ use crate::keys::generate::{GeneratedIdentity, generate_identity};
 use crate::keys::identities::IdentitySource;
 use crate::keys::recipients::Recipient;
 use crate::keys::test_support::{
-    FakePrompt, Keys, PLUGIN_IDENTITY, PLUGIN_RECIPIENT, Scratch, TEST_LOG_N, encrypted_with,
-    passphrase, with_claimed_log_n,
+    FakePrompt, Keys, PLUGIN_IDENTITY, PLUGIN_RECIPIENT, Scratch, TEST_LOG_N, encrypted_with, passphrase,
+    with_claimed_log_n,
 };
 
 fn native_slot(keys: &Keys, identity: &GeneratedIdentity) -> Slot {
-    keys.wrap(&Recipient::parse(&identity.public).unwrap())
-        .unwrap()
+    keys.wrap(&Recipient::parse(&identity.public).unwrap()).unwrap()
 }
 
 fn passphrase_slot(keys: &Keys, text: &str) -> Slot {
-    keys.wrap(&Recipient::passphrase_with_log_n(
-        passphrase(text),
-        TEST_LOG_N,
-    ))
-    .unwrap()
+    keys.wrap(&Recipient::passphrase_with_log_n(passphrase(text), TEST_LOG_N)).unwrap()
 }
 
 /// As [`PLUGIN_RECIPIENT`]'s plugin would make it; the stanza's content is the plugin's own affair.
@@ -72,12 +67,7 @@ fn assert_flaw(error: KeyError, expected: SlotFlaw) {
 fn an_identity_opens_its_slot_wherever_it_is() {
     let keys = Keys::new(1);
     let people: Vec<_> = (0..4).map(|_| generate_identity()).collect();
-    let area = keys.area(
-        people
-            .iter()
-            .map(|one| native_slot(&keys, one))
-            .collect::<Vec<_>>(),
-    );
+    let area = keys.area(people.iter().map(|one| native_slot(&keys, one)).collect::<Vec<_>>());
     for one in &people {
         assert_opens(&keys, &area, &with_file(one));
     }
@@ -97,11 +87,7 @@ fn a_passphrase_opens_its_slot_among_others() {
     ]);
     assert_opens(&keys, &area, &with_passphrase("open sesame"));
     assert_opens(&keys, &area, &with_passphrase("correct horse"));
-    assert_opens(
-        &keys,
-        &area,
-        &with_prompt(&FakePrompt::answering("correct horse")),
-    );
+    assert_opens(&keys, &area, &with_prompt(&FakePrompt::answering("correct horse")));
 }
 
 #[test]
@@ -122,14 +108,7 @@ fn a_wrong_key_says_what_would_fit() {
         let KeyError::NoKeyFits { slot_types } = error(&keys, &area, identities) else {
             panic!("{identities:?}");
         };
-        assert_eq!(
-            slot_types,
-            SlotCounts {
-                x25519: 2,
-                passphrase: 1,
-                plugin: 1
-            }
-        );
+        assert_eq!(slot_types, SlotCounts { x25519: 2, passphrase: 1, plugin: 1 });
     }
 }
 
@@ -137,10 +116,7 @@ fn a_wrong_key_says_what_would_fit() {
 fn no_keys_at_all_is_an_error_of_its_own() {
     let keys = Keys::new(1);
     let area = keys.area([native_slot(&keys, &generate_identity())]);
-    assert!(matches!(
-        error(&keys, &area, &Identities::none()),
-        KeyError::NoIdentities
-    ));
+    assert!(matches!(error(&keys, &area, &Identities::none()), KeyError::NoIdentities));
 }
 
 #[test]
@@ -149,16 +125,10 @@ fn the_prompt_is_the_last_resort_and_asked_once() {
     let identity = generate_identity();
     let prompt = FakePrompt::answering("open sesame");
     let mut identities = with_prompt(&prompt);
-    let sealed = keys.area([
-        passphrase_slot(&keys, "open sesame"),
-        native_slot(&keys, &identity),
-    ]);
+    let sealed = keys.area([passphrase_slot(&keys, "open sesame"), native_slot(&keys, &identity)]);
 
     let no_passphrase = keys.area([native_slot(&keys, &identity)]);
-    assert!(matches!(
-        error(&keys, &no_passphrase, &identities),
-        KeyError::NoKeyFits { .. }
-    ));
+    assert!(matches!(error(&keys, &no_passphrase, &identities), KeyError::NoKeyFits { .. }));
     identities.native = with_file(&identity).native;
     assert_opens(&keys, &sealed, &identities);
     identities.native.clear();
@@ -177,21 +147,12 @@ fn nobody_to_ask_is_told_apart_from_a_wrong_passphrase() {
     let keys = Keys::new(1);
     let area = keys.area([passphrase_slot(&keys, "open sesame")]);
     let identities = with_prompt(&FakePrompt::absent());
-    assert!(matches!(
-        error(&keys, &area, &identities),
-        KeyError::NoPassphrase
-    ));
+    assert!(matches!(error(&keys, &area, &identities), KeyError::NoPassphrase));
     let identities = with_prompt(&FakePrompt::failing());
-    assert!(matches!(
-        error(&keys, &area, &identities),
-        KeyError::Prompt { .. }
-    ));
+    assert!(matches!(error(&keys, &area, &identities), KeyError::Prompt { .. }));
     let only_native = keys.area([native_slot(&keys, &generate_identity())]);
     let identities = with_prompt(&FakePrompt::absent());
-    assert!(matches!(
-        error(&keys, &only_native, &identities),
-        KeyError::NoKeyFits { .. }
-    ));
+    assert!(matches!(error(&keys, &only_native, &identities), KeyError::NoKeyFits { .. }));
 }
 
 #[test]
@@ -211,15 +172,9 @@ fn the_key_of_another_file_is_not_taken() {
     let identity = generate_identity();
     let foreign = native_slot(&other, &identity);
     let area = keys.area([foreign.clone()]);
-    assert_flaw(
-        error(&keys, &area, &with_file(&identity)),
-        SlotFlaw::OtherFile,
-    );
+    assert_flaw(error(&keys, &area, &with_file(&identity)), SlotFlaw::OtherFile);
     let area = keys.area([passphrase_slot(&other, "open sesame")]);
-    assert_flaw(
-        error(&keys, &area, &with_passphrase("open sesame")),
-        SlotFlaw::OtherFile,
-    );
+    assert_flaw(error(&keys, &area, &with_passphrase("open sesame")), SlotFlaw::OtherFile);
     let area = keys.area([foreign, native_slot(&keys, &identity)]);
     assert_opens(&keys, &area, &with_file(&identity));
 }
@@ -230,10 +185,7 @@ fn a_slot_for_other_header_fields_is_not_taken() {
     let identity = generate_identity();
     let area = keys.area([native_slot(&keys, &identity)]);
     keys.header_hash[31] ^= 1;
-    assert_flaw(
-        error(&keys, &area, &with_file(&identity)),
-        SlotFlaw::OtherHeader,
-    );
+    assert_flaw(error(&keys, &area, &with_file(&identity)), SlotFlaw::OtherHeader);
 }
 
 #[test]
@@ -241,37 +193,20 @@ fn the_payload_is_80_bytes_exactly() {
     let keys = Keys::new(1);
     let identity = generate_identity();
     let recipient: age::x25519::Recipient = identity.public.parse().unwrap();
-    let mut payload = [
-        &keys.file_key.expose()[..],
-        &keys.file_id,
-        &keys.header_hash,
-        &[0; 70_000],
-    ]
-    .concat();
+    let mut payload = [&keys.file_key.expose()[..], &keys.file_id, &keys.header_hash, &[0; 70_000]].concat();
     let slot_with = |payload: &[u8]| Slot {
         age_file: age::encrypt(&recipient, payload).unwrap(),
         ..native_slot(&keys, &identity)
     };
-    assert_opens(
-        &keys,
-        &keys.area([slot_with(&payload[..80])]),
-        &with_file(&identity),
-    );
+    assert_opens(&keys, &keys.area([slot_with(&payload[..80])]), &with_file(&identity));
     for len in [0, 1, 79, 81, 160, 65_536, 70_080] {
         let area = keys.area([slot_with(&payload[..len])]);
-        assert_flaw(
-            error(&keys, &area, &with_file(&identity)),
-            SlotFlaw::WrongLength,
-        );
+        assert_flaw(error(&keys, &area, &with_file(&identity)), SlotFlaw::WrongLength);
     }
     payload[0] ^= 1;
     let area = keys.area([slot_with(&payload[..80])]);
     let found = unwrap_slots(&area, &keys.header_hash, &with_file(&identity)).unwrap();
-    assert_ne!(
-        found.expose(),
-        keys.file_key.expose(),
-        "only the commitment tells this one"
-    );
+    assert_ne!(found.expose(), keys.file_key.expose(), "only the commitment tells this one");
 }
 
 #[test]
@@ -283,22 +218,13 @@ fn excessive_work_is_refused_without_doing_it() {
         greedy.age_file = with_claimed_log_n(&greedy.age_file, log_n);
         let area = keys.area([greedy.clone()]);
         let error = error(&keys, &area, &with_passphrase("open sesame"));
-        assert!(
-            matches!(error, KeyError::ExcessiveWork { log_n: found, limit: 22 } if found == log_n)
-        );
+        assert!(matches!(error, KeyError::ExcessiveWork { log_n: found, limit: 22 } if found == log_n));
     }
-    let area = keys.area([
-        greedy,
-        native_slot(&keys, &identity),
-        passphrase_slot(&keys, "open sesame"),
-    ]);
+    let area = keys.area([greedy, native_slot(&keys, &identity), passphrase_slot(&keys, "open sesame")]);
     assert_opens(&keys, &area, &with_passphrase("open sesame"));
     assert_opens(&keys, &area, &with_file(&identity));
     let wrong = with_file(&generate_identity());
-    assert!(matches!(
-        error(&keys, &area, &wrong),
-        KeyError::NoKeyFits { .. }
-    ));
+    assert!(matches!(error(&keys, &area, &wrong), KeyError::NoKeyFits { .. }));
 }
 
 #[test]
@@ -308,10 +234,7 @@ fn no_changed_byte_and_no_missing_byte_goes_unnoticed() {
     let identities = with_file(&identity);
     let slot = native_slot(&keys, &identity);
     let expect_failure = |age_file: Vec<u8>, what: &str, at: usize| {
-        let area = keys.area([Slot {
-            age_file,
-            ..slot.clone()
-        }]);
+        let area = keys.area([Slot { age_file, ..slot.clone() }]);
         match unwrap_slots(&area, &keys.header_hash, &identities) {
             Err(KeyError::SlotMismatch { .. } | KeyError::NoKeyFits { .. }) => {}
             Err(other) => panic!("{what} {at}: {other:?}"),
@@ -326,11 +249,7 @@ fn no_changed_byte_and_no_missing_byte_goes_unnoticed() {
         }
         expect_failure(slot.age_file[..at].to_vec(), "length", at);
     }
-    expect_failure(
-        [&slot.age_file[..], b"\0"].concat(),
-        "length",
-        slot.age_file.len() + 1,
-    );
+    expect_failure([&slot.age_file[..], b"\0"].concat(), "length", slot.age_file.len() + 1);
 }
 
 #[test]
@@ -340,10 +259,7 @@ fn flaws_are_told_apart() {
     let identities = with_file(&identity);
     let slot = native_slot(&keys, &identity);
     let flaw_of = |age_file: &[u8]| {
-        let area = keys.area([Slot {
-            age_file: age_file.to_vec(),
-            ..slot.clone()
-        }]);
+        let area = keys.area([Slot { age_file: age_file.to_vec(), ..slot.clone() }]);
         error(&keys, &area, &identities)
     };
     assert_flaw(flaw_of(b"hello"), SlotFlaw::NotAgeFile);
@@ -352,12 +268,7 @@ fn flaws_are_told_apart() {
     let mut changed = slot.age_file.clone();
     *changed.last_mut().unwrap() ^= 1;
     assert_flaw(flaw_of(&changed), SlotFlaw::DamagedPayload);
-    let mac = slot
-        .age_file
-        .windows(4)
-        .position(|bytes| bytes == b"--- ")
-        .unwrap()
-        + 4;
+    let mac = slot.age_file.windows(4).position(|bytes| bytes == b"--- ").unwrap() + 4;
     let mut changed = slot.age_file.clone();
     changed[mac] = if changed[mac] == b'A' { b'B' } else { b'A' };
     assert_flaw(flaw_of(&changed), SlotFlaw::ForgedHeader);
@@ -370,17 +281,11 @@ fn a_slot_is_of_the_type_that_it_says() {
     let mut native = native_slot(&keys, &identity);
     native.kind = SlotKind::Passphrase;
     let area = keys.area([native]);
-    assert_flaw(
-        error(&keys, &area, &with_passphrase("open sesame")),
-        SlotFlaw::WrongType,
-    );
+    assert_flaw(error(&keys, &area, &with_passphrase("open sesame")), SlotFlaw::WrongType);
     let mut secret = passphrase_slot(&keys, "open sesame");
     secret.kind = SlotKind::X25519;
     let area = keys.area([secret]);
-    assert_flaw(
-        error(&keys, &area, &with_file(&identity)),
-        SlotFlaw::WrongType,
-    );
+    assert_flaw(error(&keys, &area, &with_file(&identity)), SlotFlaw::WrongType);
 }
 
 #[test]
@@ -397,12 +302,6 @@ fn a_missing_plugin_matters_only_if_nothing_else_fits() {
     let area = keys.area([plugin_slot(&keys), native_slot(&keys, &identity)]);
     assert_opens(&keys, &area, &identities);
     let only_passphrase = keys.area([passphrase_slot(&keys, "open sesame")]);
-    assert!(matches!(
-        error(&keys, &only_passphrase, &identities),
-        KeyError::NoKeyFits { .. }
-    ));
-    assert!(matches!(
-        keys.wrap(&Recipient::parse(PLUGIN_RECIPIENT).unwrap()),
-        Err(KeyError::Plugin { .. })
-    ));
+    assert!(matches!(error(&keys, &only_passphrase, &identities), KeyError::NoKeyFits { .. }));
+    assert!(matches!(keys.wrap(&Recipient::parse(PLUGIN_RECIPIENT).unwrap()), Err(KeyError::Plugin { .. })));
 }
