@@ -8,13 +8,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::examples;
 use crate::size::{parse_chunk_size, parse_size};
 
+const KEYS: &str = "Keys";
+const PLACE: &str = "Where the result goes";
+const METHOD: &str = "How it is done";
+const SAFETY: &str = "What is risked";
+
 /// Encrypt huge files in place: authenticated, on all cores, safe against crash and power loss
 #[derive(Debug, Parser)]
 #[command(name = "pageseal", version, after_help = examples::ROOT)]
-#[command(disable_help_subcommand = true)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
 pub struct Arguments {
     /// Print errors only: no progress bar, no result lines, no notes
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 900)]
     pub quiet: bool,
     /// What to do.
     #[command(subcommand)]
@@ -71,28 +76,28 @@ pub struct KeygenArguments {
 #[derive(Debug, Args)]
 pub struct EncryptArguments {
     /// Seal for this public key (age1...); can be repeated
-    #[arg(short, long = "recipient", value_name = "RECIPIENT")]
+    #[arg(help_heading = KEYS, short, long = "recipient", value_name = "RECIPIENT")]
     pub recipients: Vec<String>,
     /// Seal for every public key in FILE, one a line; can be repeated
-    #[arg(short = 'R', long = "recipients-file", value_name = "FILE")]
+    #[arg(help_heading = KEYS, short = 'R', long = "recipients-file", value_name = "FILE")]
     pub recipients_files: Vec<PathBuf>,
     /// Seal with a passphrase, asked twice on the terminal
-    #[arg(short, long, conflicts_with = "passphrase_file")]
+    #[arg(help_heading = KEYS, short, long, conflicts_with = "passphrase_file")]
     pub passphrase: bool,
     /// Seal with the passphrase in FILE; one newline at its end is not part of it
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = KEYS, long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// AEAD [default: the fastest for this processor]
-    #[arg(long, value_enum, value_name = "SUITE")]
+    #[arg(help_heading = METHOD, long, value_enum, value_name = "SUITE")]
     pub suite: Option<SuiteName>,
     /// Unit of authentication: a power of two, 64KiB to 1MiB
-    #[arg(long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_chunk_size)]
+    #[arg(help_heading = METHOD, long, value_name = "SIZE", default_value = "64KiB", value_parser = parse_chunk_size)]
     pub chunk_size: u64,
     /// Where the key lies that lets `resume` and `rollback` run without an identity
-    #[arg(long, value_enum, value_name = "PLACE", default_value = "runtime", conflicts_with = "output")]
+    #[arg(help_heading = SAFETY, long, value_enum, value_name = "PLACE", default_value = "runtime", conflicts_with = "output")]
     pub job_key: JobKey,
     /// Go on although less than 90 % of the file is allocated; decrypt brings the holes back
-    #[arg(long, conflicts_with = "output")]
+    #[arg(help_heading = SAFETY, long, conflicts_with = "output")]
     pub allow_sparse: bool,
     #[command(flatten)]
     pub conversion: ConversionArguments,
@@ -104,7 +109,7 @@ pub struct DecryptArguments {
     #[command(flatten)]
     pub keys: KeyArguments,
     /// Do not authenticate every chunk before the first byte changes
-    #[arg(long)]
+    #[arg(help_heading = SAFETY, long)]
     pub no_verify_first: bool,
     #[command(flatten)]
     pub conversion: ConversionArguments,
@@ -114,25 +119,25 @@ pub struct DecryptArguments {
 #[derive(Debug, Args)]
 pub struct ConversionArguments {
     /// Leave FILE alone and write the result to OUT, which must not exist; `-` is standard output
-    #[arg(short, long, value_name = "OUT")]
+    #[arg(help_heading = PLACE, short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
     /// Leave the name as it is: neither append nor take off `.sealed`
-    #[arg(long, conflicts_with = "output")]
+    #[arg(help_heading = PLACE, long, conflicts_with = "output")]
     pub keep_name: bool,
     /// How bytes are stored
-    #[arg(long, value_enum, value_name = "STORE", default_value = "auto", conflicts_with = "output")]
+    #[arg(help_heading = METHOD, long, value_enum, value_name = "STORE", default_value = "auto", conflicts_with = "output")]
     pub io: Io,
     /// What the job survives
-    #[arg(long, value_enum, value_name = "MODE", default_value = "auto", conflicts_with = "output")]
+    #[arg(help_heading = SAFETY, long, value_enum, value_name = "MODE", default_value = "auto", conflicts_with = "output")]
     pub resilience: Resilience,
     /// The word that `--resilience none` needs: an interruption destroys data
-    #[arg(long, conflicts_with = "output")]
+    #[arg(help_heading = SAFETY, long, conflicts_with = "output")]
     pub accept_data_loss: bool,
     /// Go on although the file has other hard links; all of them show the new content
-    #[arg(long, conflicts_with = "output")]
+    #[arg(help_heading = SAFETY, long, conflicts_with = "output")]
     pub allow_links: bool,
     /// Keep the journal at PATH instead of beside the file
-    #[arg(long, value_name = "PATH", conflicts_with = "output")]
+    #[arg(help_heading = SAFETY, long, value_name = "PATH", conflicts_with = "output")]
     pub journal: Option<PathBuf>,
     #[command(flatten)]
     pub run: RunArguments,
@@ -160,7 +165,7 @@ pub struct InfoArguments {
     #[arg(long, value_name = "PATH")]
     pub journal: Option<PathBuf>,
     /// Print one JSON object per file
-    #[arg(long)]
+    #[arg(long, display_order = 800)]
     pub json: bool,
     /// The files
     #[arg(value_name = "FILE", required = true)]
@@ -190,10 +195,10 @@ pub struct ContinuationArguments {
     #[command(flatten)]
     pub keys: KeyArguments,
     /// How bytes are stored; must suit the resilience that the job was started with
-    #[arg(long, value_enum, value_name = "STORE", default_value = "auto")]
+    #[arg(help_heading = METHOD, long, value_enum, value_name = "STORE", default_value = "auto")]
     pub io: Io,
     /// The journal, if it does not lie beside the file
-    #[arg(long, value_name = "PATH")]
+    #[arg(help_heading = SAFETY, long, value_name = "PATH")]
     pub journal: Option<PathBuf>,
     #[command(flatten)]
     pub run: RunArguments,
@@ -259,7 +264,7 @@ pub struct DemoArguments {
     #[arg(long)]
     pub keep: bool,
     /// Print one JSON object
-    #[arg(long)]
+    #[arg(long, display_order = 800)]
     pub json: bool,
 }
 
@@ -283,10 +288,10 @@ pub struct ManArguments {
 #[derive(Debug, Args)]
 pub struct KeyArguments {
     /// Try the identities in FILE (of keygen, age or a plugin); can be repeated
-    #[arg(short, long = "identity", value_name = "FILE")]
+    #[arg(help_heading = KEYS, short, long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,
     /// Try the passphrase in FILE; one newline at its end is not part of it
-    #[arg(long, value_name = "FILE")]
+    #[arg(help_heading = KEYS, long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
 }
 
@@ -294,10 +299,10 @@ pub struct KeyArguments {
 #[derive(Debug, Args)]
 pub struct RunArguments {
     /// Worker threads [default: all cores]
-    #[arg(long, value_name = "N", value_parser = threads_parser())]
+    #[arg(help_heading = METHOD, long, value_name = "N", value_parser = threads_parser())]
     pub threads: Option<usize>,
     /// Print one JSON object per file
-    #[arg(long)]
+    #[arg(long, display_order = 800)]
     pub json: bool,
 }
 

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 
-use pageseal::{JobOutcome, JobReport, Suite, VerifyReport};
+use pageseal::{JobKind, JobOutcome, JobReport, Suite, VerifyReport};
 
 use crate::failure::Failure;
 use crate::remedies::{Situation, remedy};
@@ -62,7 +62,7 @@ fn ignore(result: io::Result<()>) {
 pub fn job_line(report: &JobReport, in_place: bool) -> String {
     let mut line = format!(
         "{}  {}  {}, {}",
-        outcome_name(report.outcome),
+        outcome_name(report),
         report.path.as_deref().map_or_else(|| "-".into(), shown_path),
         amount(report.data_len_bytes, report.seconds),
         suite_title(report.suite),
@@ -93,11 +93,12 @@ pub fn shown_path(path: &Path) -> String {
     printable(&path.display().to_string())
 }
 
-/// The name of an outcome.
-pub fn outcome_name(outcome: JobOutcome) -> &'static str {
-    match outcome {
-        JobOutcome::Sealed => "sealed",
-        JobOutcome::Plain => "opened",
+fn outcome_name(report: &JobReport) -> &'static str {
+    match (report.kind, report.outcome) {
+        // A rolled back job: the file is what it was.
+        (JobKind::Encrypt, JobOutcome::Plain) | (JobKind::Decrypt, JobOutcome::Sealed) => "restored",
+        (_, JobOutcome::Sealed) => "sealed",
+        (_, JobOutcome::Plain) => "opened",
         _ => "done",
     }
 }

@@ -52,13 +52,13 @@ impl Display {
 
 impl Progress for Display {
     fn stage(&self, stage: Stage, total_bytes: u64, done_bytes: u64) {
+        self.bar.set_message(stage_name(stage));
         let template = if total_bytes == 0 { TEMPLATE_WITHOUT_TOTAL } else { TEMPLATE };
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
         }
         self.bar.set_length(total_bytes);
         self.bar.set_position(done_bytes);
-        self.bar.set_message(stage_name(stage));
         // What earlier runs and stages did says nothing about the speed of this one.
         self.bar.reset_elapsed();
         self.bar.reset_eta();

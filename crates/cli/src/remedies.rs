@@ -7,6 +7,7 @@ use std::path::Path;
 use pageseal::demo::DemoError;
 use pageseal::{Damage, InterruptCause, JobError, JobKind, KeyError, OpenError, Refusal};
 
+use crate::arguments::KeyArguments;
 use crate::failure::{Failure, UsageError};
 use crate::shell_quote::shell_quote;
 use crate::size::{format_size, percent};
@@ -20,12 +21,14 @@ pub struct Situation<'a> {
     pub file: Option<&'a Path>,
     /// `--journal`
     pub journal: Option<&'a Path>,
+    /// `-i` and `--passphrase-file`, which going on needs again
+    pub keys: Option<&'a KeyArguments>,
 }
 
 impl<'a> Situation<'a> {
     /// A command that works on no file.
     pub fn of(command: &'static str) -> Self {
-        Situation { command, file: None, journal: None }
+        Situation { command, file: None, journal: None, keys: None }
     }
 
     /// The same on one file.
@@ -37,17 +40,17 @@ impl<'a> Situation<'a> {
         self.file.map_or_else(|| "FILE".into(), shell_quote)
     }
 
-    fn journal_words(&self) -> String {
+    fn option_words(&self) -> String {
         self.journal.map_or_else(String::new, |path| format!("--journal {} ", shell_quote(path)))
     }
 
     fn resume(&self, kind: JobKind, path: &Path) -> String {
         let word = if kind == JobKind::Decrypt { "--decrypt " } else { "" };
-        format!("`pageseal resume {word}{}{}`", self.journal_words(), shell_quote(path))
+        format!("`pageseal resume {word}{}{}`", self.option_words(), shell_quote(path))
     }
 
     fn rollback(&self, path: &Path) -> String {
-        format!("`pageseal rollback {}{}`", self.journal_words(), shell_quote(path))
+        format!("`pageseal rollback {}{}`", self.option_words(), shell_quote(path))
     }
 }
 
@@ -173,7 +176,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         }
         Refusal::JobOpen { .. } => format!(
             "run `pageseal resume {0}{file}` to go on or `pageseal rollback {0}{file}` to undo",
-            situation.journal_words()
+            situation.option_words()
         ),
         Refusal::NothingToResume { path } => format!(
             "`pageseal info {}` tells what it is; if the journal lies elsewhere, add --journal PATH",

@@ -245,6 +245,7 @@ impl SealedFile {
         let suite = suite_of(path, superblock)?;
         let file_key = unwrap_slots(&area, &hash_of(superblock, suite), identities)?;
         let keys = Arc::new(authenticate(path, superblock, suite, &file_key)?);
+        crate::job::keep_from_swap(&keys);
         check_macs(path, &found, &slot_bytes, &keys.metadata)?;
         let FoundSuperblock { superblock, bytes: superblock_bytes } = found;
         Ok(SealedFile { data, superblock, superblock_bytes, slot_bytes, suite, keys, notices })

@@ -39,6 +39,15 @@ pub fn lock_memory(secret: &[u8]) -> bool {
     secret.is_empty() || unsafe { mlock(start, secret.len()) }.is_ok()
 }
 
+/// As [`lock_memory`], for a value that stays where it is, such as one in an `Arc`. What it points to elsewhere is not
+/// covered.
+#[must_use]
+pub fn lock_value<T>(value: &T) -> bool {
+    let start = std::ptr::from_ref(value).cast_mut().cast::<c_void>();
+    // SAFETY: the value is valid memory of this process; see `lock_memory` for the rest.
+    size_of::<T>() == 0 || unsafe { mlock(start, size_of::<T>()) }.is_ok()
+}
+
 /// Whether a path lies on a file system that keeps its files in memory (tmpfs, ramfs), so that they
 /// are gone when the power is. Pages of a tmpfs can be swapped out.
 ///

@@ -14,7 +14,7 @@ pub fn run(arguments: &VerifyArguments, session: &Session) -> Result<Exit, Failu
     let identities = identities(&arguments.keys)?;
     let each_file = EachFile {
         session,
-        situation: Situation::of("verify"),
+        situation: Situation { keys: Some(&arguments.keys), ..Situation::of("verify") },
         json: arguments.run.json,
         stdout_is_data: false,
     };

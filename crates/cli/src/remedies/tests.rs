@@ -171,6 +171,12 @@ fn an_interrupted_job_says_how_to_go_on() {
         "43 % done; run `pageseal rollback 'my video.mkv'` to finish undoing"
     );
     let elsewhere = Situation { journal: Some(Path::new("/j")), ..situation };
+    let keys = KeyArguments { identities: vec!["key.txt".into()], passphrase_file: None };
+    let with_keys = Situation { keys: Some(&keys), ..situation };
+    assert!(
+        remedy(&interrupted(JobKind::Decrypt, false, InterruptCause::Cancelled), &with_keys)
+            .contains("resume --decrypt -i key.txt 'my video.mkv'")
+    );
     assert!(
         remedy(&interrupted(JobKind::Encrypt, false, InterruptCause::Cancelled), &elsewhere)
             .contains("resume --journal /j 'my video.mkv'")

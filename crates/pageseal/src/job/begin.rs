@@ -33,7 +33,13 @@ pub(crate) fn make_file_keys(suite: Suite, chunk_log2: u8) -> Result<FileKeys, R
     let file_id = random_id()?;
     let file_key = FileKey::random().map_err(|_| Refusal::Random)?;
     let keys = Arc::new(DerivedKeys::derive(&file_key, &KeyContext { suite, chunk_log2, file_id }));
+    keep_from_swap(&keys);
     Ok(FileKeys { file_id, file_key, keys })
+}
+
+/// Best effort: a user may lock only so much memory.
+pub(crate) fn keep_from_swap(keys: &Arc<DerivedKeys>) {
+    let _ = pageseal_storage::secrets::lock_value(&**keys);
 }
 
 /// Wraps the file key for every recipient, each in a slot of its own.

@@ -23,7 +23,7 @@ pub use encrypt::encrypt_in_place;
 pub use resume::{resume, rollback};
 
 pub(crate) use active::resilience_name;
-pub(crate) use begin::{FileKeys, make_file_keys, make_slots, random_id};
+pub(crate) use begin::{FileKeys, keep_from_swap, make_file_keys, make_slots, random_id};
 pub(crate) use context::chunk_meta;
 pub(crate) use encrypt::check_options as check_encrypt_options;
 pub(crate) use journal_file::{FileLog, journal_place};

@@ -14,7 +14,7 @@ use pageseal_storage::directory::Access;
 use pageseal_storage::{BufferedFile, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
-use super::begin::{context, storage};
+use super::begin::{context, keep_from_swap, storage};
 use super::journal_file::{FileLog, JournalAuthenticator, journal_place};
 use super::plan::io_for_records;
 use super::workers::Workers;
@@ -209,6 +209,7 @@ fn unlock(
         None => unwrap_slots(&area, &hash_of(superblock, suite), identities)?,
     };
     let keys = Arc::new(authenticate(&target.path, superblock, suite, &key)?);
+    keep_from_swap(&keys);
     check_macs(&place.path, &copy, &slots, &keys.metadata)?;
     let (journal, replay) =
         journal.verify(Arc::new(JournalAuthenticator(Arc::clone(&keys)))).map_err(|error| match error {

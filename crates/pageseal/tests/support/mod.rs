@@ -112,3 +112,172 @@ pub fn skip(what: &str) {
     assert!(!required, "{what} is missing, but PAGESEAL_REQUIRE_OPTIONAL_TESTS=1");
     println!("SKIPPED: {what} is missing");
 }
+
+// For the tests of bad input: what a folder looked like, who was told what, how to spoil a file.
+
+/// One entry of a folder: everything that a refused operation must leave alone.
+#[derive(Clone, PartialEq, Eq)]
+struct Seen {
+    kind: String,
+    mode: u32,
+    links: u64,
+    inode: u64,
+    content: Vec<u8>,
+}
+
+/// Names, kinds, lengths and content of everything in a folder (not below).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Snapshot(std::collections::BTreeMap<std::ffi::OsString, Seen>);
+
+impl Snapshot {
+    pub fn of(folder: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let see = |path: &Path| {
+            let metadata = fs::symlink_metadata(path).unwrap();
+            let content = if metadata.is_file() {
+                fs::read(path).unwrap()
+            } else if metadata.is_symlink() {
+                use std::os::unix::ffi::OsStringExt;
+                fs::read_link(path).unwrap().into_os_string().into_vec()
+            } else {
+                Vec::new()
+            };
+            let kind = format!("{:?}", metadata.file_type());
+            Seen { kind, mode: metadata.mode(), links: metadata.nlink(), inode: metadata.ino(), content }
+        };
+        let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+        Snapshot(entries.map(|entry| (entry.file_name(), see(&entry.path()))).collect())
+    }
+
+    /// Fails with the first difference. `case` says what was tried.
+    pub fn assert_unchanged(&self, folder: &Path, case: &str) {
+        let now = Snapshot::of(folder);
+        let names = |snapshot: &Snapshot| snapshot.0.keys().cloned().collect::<Vec<_>>();
+        assert_eq!(names(self), names(&now), "{case}: names changed");
+        for (name, seen) in &self.0 {
+            let found = &now.0[name];
+            assert_eq!(seen.content.len(), found.content.len(), "{case}: the length of {name:?} changed");
+            let at = seen.content.iter().zip(&found.content).position(|(one, other)| one != other);
+            assert_eq!(at, None, "{case}: a byte of {name:?} changed");
+            assert!(seen == found, "{case}: kind, mode, links or inode of {name:?} changed");
+        }
+    }
+}
+
+/// Asserts that a call fails with an error of this class and form, and changes nothing in the folder.
+#[allow(unused_macros, reason = "each test binary uses its own part")]
+macro_rules! assert_refused {
+    ($folder:expr, $class:ident, $form:pat, $call:expr, $($case:tt)+) => {{
+        let case = format!($($case)+);
+        let before = $crate::support::Snapshot::of($folder);
+        let error = $call.expect_err(&case);
+        before.assert_unchanged($folder, &case);
+        assert_eq!(error.class(), pageseal::ErrorClass::$class, "{case}: {error:?}");
+        assert!(matches!(error, $form), "{case}: {error:?}");
+    }};
+}
+
+type Deed = Box<dyn FnOnce() + Send>;
+
+/// Collects notices, and does something when the first window is settled.
+#[derive(Default)]
+pub struct Recorder {
+    notices: std::sync::Mutex<Vec<pageseal::Notice>>,
+    deed: std::sync::Mutex<Option<Deed>>,
+    windows_before: std::sync::atomic::AtomicUsize,
+}
+
+impl Recorder {
+    /// Does `deed` in the thread that has just settled the first window.
+    pub fn at_first_window(deed: impl FnOnce() + Send + 'static) -> Self {
+        Recorder { deed: std::sync::Mutex::new(Some(Box::new(deed))), ..Self::default() }
+    }
+
+    pub fn control(&self) -> pageseal::Control<'_> {
+        pageseal::Control { progress: self, cancellation: pageseal::Cancellation::new() }
+    }
+
+    pub fn notices(&self) -> Vec<pageseal::Notice> {
+        self.notices.lock().unwrap().clone()
+    }
+}
+
+impl pageseal::Progress for Recorder {
+    fn stage(&self, stage: pageseal::Stage, _: u64, _: u64) {
+        // The verification before a decrypt advances too; only converted windows count.
+        let converting = matches!(stage, pageseal::Stage::Encrypting | pageseal::Stage::Decrypting);
+        self.windows_before.store(usize::from(converting), std::sync::atomic::Ordering::SeqCst);
+    }
+
+    fn advance(&self, _: u64) {
+        if self.windows_before.load(std::sync::atomic::Ordering::SeqCst) == 1
+            && let Some(deed) = self.deed.lock().unwrap().take()
+        {
+            deed();
+        }
+    }
+
+    fn notice(&self, notice: &pageseal::Notice) {
+        self.notices.lock().unwrap().push(notice.clone());
+    }
+}
+
+/// Where everything lies in the sealed form of a file of `len` bytes with default chunks.
+pub fn layout(len: u64) -> pageseal_format::Geometry {
+    pageseal_format::Geometry::new(len, 16, &pageseal_format::Limits::PRODUCTION).unwrap()
+}
+
+/// Makes `FOLDER/NAME` of pseudo-random content, seals it and returns the sealed name and the plaintext's SHA-256.
+pub fn sealed_file(folder: &Path, keys: &Keys, name: &str, len: u64) -> (PathBuf, [u8; 32]) {
+    let plain = folder.join(name);
+    let content = write_content(&plain, len, len + name.len() as u64);
+    let report = pageseal::encrypt_in_place(
+        &plain,
+        std::slice::from_ref(&keys.recipient),
+        &pageseal::EncryptOptions { threads: Some(2), ..Default::default() },
+        &pageseal::Control::silent(),
+    )
+    .unwrap();
+    (report.path.unwrap(), content)
+}
+
+pub fn read_at(path: &Path, offset: u64, len: usize) -> Vec<u8> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; len];
+    File::open(path).unwrap().read_exact_at(&mut bytes, offset).unwrap();
+    bytes
+}
+
+pub fn write_at(path: &Path, offset: u64, bytes: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    File::options().write(true).open(path).unwrap().write_all_at(bytes, offset).unwrap();
+}
+
+/// Flips the bits of `mask` in one byte.
+pub fn flip(path: &Path, offset: u64, mask: u8) {
+    let byte = read_at(path, offset, 1)[0];
+    write_at(path, offset, &[byte ^ mask]);
+}
+
+pub fn set_len(path: &Path, len: u64) {
+    File::options().write(true).open(path).unwrap().set_len(len).unwrap();
+}
+
+/// Puts the right SHA-256 at the end of a block, as a forger without the key can.
+pub fn fix_checksum(block: &mut [u8]) {
+    let body = block.len() - 32;
+    let sum = Sha256::digest(&block[..body]);
+    block[body..].copy_from_slice(&sum);
+}
+
+/// Where the job key of the interrupted job with this journal would lie in memory-backed storage.
+pub fn runtime_job_key(journal: &Path) -> Option<PathBuf> {
+    let name: String = read_at(journal, 16, 16).iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(pageseal_storage::secrets::runtime_directory()?.join(name + ".job-key"))
+}
+
+/// Runs a helper program; `false` if it is missing or fails.
+pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let result = std::process::Command::new(program).args(arguments).output();
+    result.is_ok_and(|output| output.status.success())
+}

@@ -1,0 +1,240 @@
+//! Sealing and opening through the command: bytes, names, exit codes, pipes.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Folder, code, content, stderr, stdout};
+
+#[test]
+fn keygen_writes_a_private_file_once() {
+    let folder = Folder::new();
+    let output = folder.run(["keygen", "-o", "key.txt"]);
+    assert_eq!(code(&output), 0);
+    let public = stdout(&output);
+    assert!(public.starts_with("age1") && public.lines().count() == 1, "{public}");
+    let mode = fs::metadata(folder.path("key.txt")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let before = folder.read("key.txt");
+    let text = String::from_utf8(before.clone()).unwrap();
+    assert!(text.contains(public.trim()) && text.contains("\nAGE-SECRET-KEY-1"));
+    assert!(!public.contains("SECRET") && !stderr(&output).contains("SECRET"));
+
+    let again = folder.run(["keygen", "-o", "key.txt"]);
+    assert_eq!(code(&again), 1);
+    assert_eq!(folder.read("key.txt"), before);
+}
+
+#[test]
+fn in_place_keeps_the_inode_and_restores_every_byte() {
+    let (folder, recipient) = Folder::with_key();
+    let original = content(3_000_001);
+    folder.write("a.bin", &original);
+    let inode = fs::metadata(folder.path("a.bin")).unwrap().ino();
+
+    let line = folder.succeed(["encrypt", "-r", &recipient, "a.bin"]);
+    assert!(line.starts_with("sealed  a.bin.sealed  2.9 MiB in "), "{line}");
+    assert!(!folder.exists("a.bin") && !folder.exists("a.bin.pageseal-journal"));
+    let sealed = folder.read("a.bin.sealed");
+    assert!(sealed[..original.len()] != original[..]);
+    assert_eq!(fs::metadata(folder.path("a.bin.sealed")).unwrap().ino(), inode);
+
+    assert!(folder.succeed(["verify", "-i", "key.txt", "a.bin.sealed"]).starts_with("good  a.bin.sealed"));
+    assert!(folder.succeed(["info", "a.bin.sealed"]).starts_with("a.bin.sealed: sealed\n"));
+    assert_eq!(folder.read("a.bin.sealed"), sealed, "verify and info change nothing");
+
+    assert!(folder.succeed(["decrypt", "-i", "key.txt", "a.bin.sealed"]).starts_with("opened  a.bin  "));
+    assert_eq!(folder.read("a.bin"), original);
+    assert_eq!(fs::metadata(folder.path("a.bin")).unwrap().ino(), inode);
+    assert!(!folder.exists("a.bin.sealed"));
+}
+
+#[test]
+fn one_newline_of_a_passphrase_file_is_no_part_of_it() {
+    let folder = Folder::new();
+    folder.write("a.bin", b"content");
+    folder.write("with-newline", b"correct horse\n");
+    folder.write("without", b"correct horse");
+    folder.write("wrong", b"correct horse\n\n");
+    folder.succeed(["encrypt", "--passphrase-file", "with-newline", "a.bin"]);
+    let wrong = folder.run(["decrypt", "--passphrase-file", "wrong", "a.bin.sealed"]);
+    assert_eq!(code(&wrong), 3, "{}", stderr(&wrong));
+    folder.succeed(["decrypt", "--passphrase-file", "without", "a.bin.sealed"]);
+    assert_eq!(folder.read("a.bin"), b"content");
+}
+
+#[test]
+fn pipes_carry_data_and_nothing_else() {
+    let (folder, recipient) = Folder::with_key();
+    let original = content(200_000);
+    folder.write("a.bin", &original);
+
+    let mut sealing = folder
+        .command(["encrypt", "-r", &recipient, "-o", "-", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    sealing.stdin.take().unwrap().write_all(&original).unwrap();
+    let sealed = sealing.wait_with_output().unwrap();
+    assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
+    assert!(stderr(&sealed).starts_with("sealed  -  "), "{}", stderr(&sealed));
+    folder.write("piped.sealed", &sealed.stdout);
+
+    let opened = folder.run(["decrypt", "-i", "key.txt", "-o", "-", "piped.sealed"]);
+    assert_eq!(code(&opened), 0);
+    assert_eq!(opened.stdout, original);
+
+    folder.succeed(["encrypt", "-r", &recipient, "-o", "b.sealed", "a.bin"]);
+    assert_eq!(folder.read("a.bin"), original, "-o leaves the input alone");
+    let taken = folder.run(["decrypt", "-i", "key.txt", "-o", "a.bin", "b.sealed"]);
+    assert_eq!(code(&taken), 1);
+    assert_eq!(folder.read("a.bin"), original, "an existing output is not overwritten");
+}
+
+#[test]
+fn damage_is_found_named_and_outweighs_everything_else() {
+    let (folder, recipient) = Folder::with_key();
+    for name in ["good", "bad"] {
+        folder.write(name, &content(300_000));
+    }
+    folder.succeed(["encrypt", "-q", "-r", &recipient, "good", "bad"]);
+    let mut bytes = folder.read("bad.sealed");
+    bytes[2 * 65_536 + 5] ^= 1;
+    folder.write("bad.sealed", &bytes);
+
+    let arguments = ["verify", "-i", "key.txt", "--json", "good.sealed", "bad.sealed", "missing"];
+    let output = folder.run(arguments);
+    assert_eq!(code(&output), 4);
+    let objects: Vec<serde_json::Value> =
+        stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(objects.len(), 3);
+    assert_eq!(objects[0]["ok"], true);
+    assert_eq!(objects[0]["chunks"], 5);
+    assert_eq!(objects[1]["exit_code"], 4);
+    assert_eq!(objects[1]["error"]["chunk"], 2);
+    assert_eq!(objects[1]["error"]["offset_bytes"], 2 * 65_536);
+    assert_eq!(objects[2]["error"]["class"], "refused");
+
+    let refused = folder.run(["decrypt", "-i", "key.txt", "bad.sealed"]);
+    assert_eq!(code(&refused), 4);
+    assert_eq!(folder.read("bad.sealed"), bytes, "a damaged file is refused with no byte changed");
+}
+
+#[test]
+fn another_key_does_not_fit() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("a", b"x");
+    folder.succeed(["encrypt", "-r", &recipient, "a"]);
+    folder.succeed(["keygen", "-q", "-o", "other.txt"]);
+    let output = folder.run(["decrypt", "-i", "other.txt", "a.sealed"]);
+    assert_eq!(code(&output), 3);
+    assert!(stderr(&output).starts_with("pageseal: error: a.sealed: no identity or passphrase fits"));
+    assert!(folder.exists("a.sealed"));
+}
+
+#[test]
+fn without_a_terminal_nobody_is_asked_and_nothing_hangs() {
+    let folder = Folder::new();
+    folder.write("a", b"x");
+    folder.write("passphrase", b"pw");
+    let without_terminal = |arguments: &[&str]| {
+        let mut child = Command::new("setsid")
+            .arg("--wait")
+            .arg(env!("CARGO_BIN_EXE_pageseal"))
+            .args(arguments)
+            .current_dir(folder.path("."))
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if begun.elapsed() > Duration::from_secs(60) {
+                child.kill().unwrap();
+                panic!("it waits for somebody who is not there");
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.wait_with_output().unwrap()
+    };
+    let sealing = without_terminal(&["encrypt", "-p", "a"]);
+    assert_eq!(code(&sealing), 2, "{}", stderr(&sealing));
+    assert_eq!(folder.read("a"), b"x");
+    folder.succeed(["encrypt", "--passphrase-file", "passphrase", "a"]);
+    let opening = without_terminal(&["decrypt", "a.sealed"]);
+    assert_eq!(code(&opening), 3, "{}", stderr(&opening));
+    assert!(folder.exists("a.sealed"));
+}
+
+#[test]
+fn a_trailer_can_be_kept_and_put_back() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("a", &content(100_000));
+    folder.succeed(["encrypt", "-r", &recipient, "a"]);
+    let sealed = folder.read("a.sealed");
+    folder.succeed(["trailer", "export", "-o", "a.trailer", "a.sealed"]);
+    folder.write("a.sealed", &sealed[..100_000]);
+    let verify = ["verify", "-i", "key.txt", "a.sealed"];
+    assert_ne!(code(&folder.run(verify)), 0);
+    folder.succeed(["trailer", "import", "-i", "key.txt", "--from", "a.trailer", "a.sealed"]);
+    assert_eq!(folder.read("a.sealed"), sealed);
+    folder.succeed(verify);
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let folder = Folder::new();
+    for arguments in [["completions", "bash"].as_slice(), &["man"], &["--help"], &["info", "key"]] {
+        folder.write("key", b"plain");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = folder.command(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn results_that_cannot_be_written_are_an_error() {
+    let folder = Folder::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = folder.command(["man"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).starts_with("pageseal: error: cannot write to standard output"));
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let folder = Folder::new();
+    fs::create_dir(folder.path("man1")).unwrap();
+    folder.succeed(["man", "--dir", "man1"]);
+    for page in ["pageseal.1", "pageseal-encrypt.1", "pageseal-trailer-import.1"] {
+        let text = String::from_utf8(folder.read(&format!("man1/{page}"))).unwrap();
+        assert!(text.contains("Examples:") || page.ends_with("import.1"), "{page}");
+    }
+}
+
+#[test]
+fn the_demonstration_checks_every_byte() {
+    let folder = Folder::new();
+    let printed = folder.succeed(["demo", "--size", "1MiB", "--threads", "3", "--dir", ".", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(report["bytes"], 1 << 20);
+    assert_eq!(report["threads"], 3);
+    assert_eq!(report["xor"]["verified"], true);
+    assert_eq!(fs::read_dir(folder.path(".")).unwrap().count(), 0, "its files are removed");
+}
+
+#[test]
+fn control_characters_of_names_do_not_reach_the_terminal() {
+    let folder = Folder::new();
+    let output = folder.run(["info", "a\u{1b}[31mred"]);
+    assert_eq!(code(&output), 1);
+    assert!(!stderr(&output).contains('\u{1b}'), "{:?}", stderr(&output));
+}

@@ -1,0 +1,85 @@
+//! Ctrl-C leaves a job that can be resumed or undone, and says so.
+
+mod support;
+
+use std::process::{Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{Folder, code, content, stderr};
+
+const LEN: usize = 192 << 20;
+
+/// Starts `arguments`, sends `signal` as soon as the journal is there, and waits.
+fn run_and_signal(folder: &Folder, arguments: &[&str], journal: &str, signal: Signal) -> Output {
+    let mut child = folder.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while !folder.exists(journal) && child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "no journal appears");
+        sleep(Duration::from_micros(200));
+    }
+    // The child is not waited for yet, so its id is still its own.
+    let _ = kill_process(Pid::from_child(&child), signal);
+    child.wait_with_output().unwrap()
+}
+
+/// Encrypts `a` and `b` and stops in the middle of `a`. The machine may be so fast that `a` is done before the signal
+/// comes; then it is opened and tried again.
+fn interrupted_encrypt(folder: &Folder, recipient: &str) -> Output {
+    // One slow thread, so that there is time to stop.
+    let arguments = ["encrypt", "--threads", "1", "--suite", "xchacha20-poly1305", "-r", recipient, "a", "b"];
+    for _ in 0..10 {
+        let output = run_and_signal(folder, &arguments, "a.pageseal-journal", Signal::INT);
+        if code(&output) == 5 {
+            return output;
+        }
+        for name in ["a", "b"] {
+            let sealed = format!("{name}.sealed");
+            if folder.exists(&sealed) {
+                folder.succeed(["decrypt", "-q", "-i", "key.txt", &sealed]);
+            }
+        }
+    }
+    panic!("the job was never stopped in time");
+}
+
+#[test]
+fn ctrl_c_leaves_a_job_that_resume_finishes_and_rollback_undoes() {
+    let (folder, recipient) = Folder::with_key();
+    let original = content(LEN);
+    folder.write("a", &original);
+    folder.write("b", b"short");
+
+    let stopped = interrupted_encrypt(&folder, &recipient);
+    let told = stderr(&stopped);
+    assert!(told.contains("pageseal: error: a is half converted: stopped as asked"), "{told}");
+    assert!(told.contains("run `pageseal resume a` to go on or `pageseal rollback a` to undo"), "{told}");
+    assert!(told.contains("pageseal: error: b was not begun"), "{told}");
+    assert_eq!(folder.read("b"), b"short");
+    assert!(folder.succeed(["info", "a"]).starts_with("a: in the middle of an encrypt"));
+
+    folder.succeed(["rollback", "-i", "key.txt", "a"]);
+    assert!(folder.read("a") == original, "rollback restores every byte");
+    assert!(!folder.exists("a.pageseal-journal"));
+
+    interrupted_encrypt(&folder, &recipient);
+    folder.succeed(["resume", "-i", "key.txt", "a"]);
+    folder.succeed(["verify", "-i", "key.txt", "a.sealed"]);
+    folder.succeed(["decrypt", "-i", "key.txt", "a.sealed"]);
+    assert!(folder.read("a") == original, "nothing was lost on the way");
+}
+
+#[test]
+fn sigkill_leaves_a_job_that_resume_finishes() {
+    let (folder, recipient) = Folder::with_key();
+    let original = content(LEN);
+    folder.write("a", &original);
+    let arguments = ["encrypt", "--threads", "1", "-r", &recipient, "a"];
+    let killed = run_and_signal(&folder, &arguments, "a.pageseal-journal", Signal::KILL);
+    if killed.status.code().is_none() {
+        folder.succeed(["resume", "-i", "key.txt", "a"]);
+    }
+    folder.succeed(["decrypt", "-i", "key.txt", "a.sealed"]);
+    assert!(folder.read("a") == original);
+}
