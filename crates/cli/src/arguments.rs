@@ -15,7 +15,7 @@ const SAFETY: &str = "What is risked";
 
 /// Encrypt huge files in place: authenticated, on all cores, safe against crash and power loss
 #[derive(Debug, Parser)]
-#[command(name = "pageseal", version, after_help = examples::ROOT)]
+#[command(name = "pageseal", version, after_help = examples::ROOT, max_term_width = 100)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub struct Arguments {
     /// Print errors only: no progress bar, no result lines, no notes

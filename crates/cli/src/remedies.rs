@@ -40,8 +40,18 @@ impl<'a> Situation<'a> {
         self.file.map_or_else(|| "FILE".into(), shell_quote)
     }
 
+    /// The options that `resume` and `rollback` need again, each with a space behind it.
     fn option_words(&self) -> String {
-        self.journal.map_or_else(String::new, |path| format!("--journal {} ", shell_quote(path)))
+        let mut words = String::new();
+        let mut add = |option: &str, path: &Path| {
+            words.push_str(&format!("{option} {} ", shell_quote(path)));
+        };
+        if let Some(keys) = self.keys {
+            keys.identities.iter().for_each(|path| add("-i", path));
+            keys.passphrase_file.iter().for_each(|path| add("--passphrase-file", path));
+        }
+        self.journal.iter().for_each(|path| add("--journal", path));
+        words
     }
 
     fn resume(&self, kind: JobKind, path: &Path) -> String {

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pageseal::{Control, EncryptOptions, Input, Output, Passphrase, Recipient, Suite, encrypt_in_place, encrypt_to};
+use pageseal::{
+    Control, EncryptOptions, Input, Output, Passphrase, Recipient, Suite, encrypt_in_place, encrypt_to,
+};
 use support::{Generator, Keys, digest, folder, skip, write_content};
 
 const CHUNK: u64 = 64 * 1024;
@@ -99,7 +101,8 @@ fn a_passphrase_and_a_stream() {
     let recipient = Recipient::passphrase(Passphrase::read_file(&secret).unwrap());
     let sealed = folder.path().join("copy.sealed");
     let output = Output::File(sealed.clone());
-    encrypt_to(&Input::File(plain), &output, &[recipient], &EncryptOptions::default(), &Control::silent()).unwrap();
+    encrypt_to(&Input::File(plain), &output, &[recipient], &EncryptOptions::default(), &Control::silent())
+        .unwrap();
     let out = folder.path().join("out");
     decrypt_with_reader(&python, &["--passphrase-file", secret.to_str().unwrap()], &sealed, &out);
     assert_eq!(digest(&out), expected);

@@ -21,7 +21,11 @@ pub fn run(arguments: &DecryptArguments, session: &Session) -> Result<Exit, Fail
     let output = conversion.output();
     let each_file = EachFile {
         session,
-        situation: Situation { journal: conversion.journal.as_deref(), ..Situation::of("decrypt") },
+        situation: Situation {
+            journal: conversion.journal.as_deref(),
+            keys: Some(&arguments.keys),
+            ..Situation::of("decrypt")
+        },
         json: conversion.run.json,
         stdout_is_data: conversion.stdout_is_data(),
     };

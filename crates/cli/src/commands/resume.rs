@@ -54,7 +54,11 @@ fn each_file<'a>(
 ) -> EachFile<'a> {
     EachFile {
         session,
-        situation: Situation { journal: arguments.journal.as_deref(), ..Situation::of(command) },
+        situation: Situation {
+            journal: arguments.journal.as_deref(),
+            keys: Some(&arguments.keys),
+            ..Situation::of(command)
+        },
         json: arguments.run.json,
         stdout_is_data: false,
     }

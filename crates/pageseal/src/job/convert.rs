@@ -1,11 +1,11 @@
-//! The steps that turn chunks of one form into the other, a tile at a time. All jobs in both directions are these
-//! three: *prepare* (nothing is changed), *store*, and *rebuild* (a store that cannot trust what it finds).
+//! The steps that turn chunks of one form into the other, a tile at a time: *prepare* (nothing is changed) and *store*. All jobs
+//! in both directions are these two, and `rebuild`, a store that cannot trust what it finds.
 
-use pageseal_crypto::{ExpectedBlocks, Fingerprint, Form, RebuildError, fill_random, rebuild_chunk};
+use pageseal_crypto::{Fingerprint, fill_random};
 use pageseal_format::journal::{ChunkRecord, Direction, RecordKind, WindowRecord};
 use pageseal_format::limits::BLOCK;
 use pageseal_format::{FLAG_HOLE, TableEntry};
-use pageseal_journal::{CommittedWindow, Journal, PayloadWriter};
+use pageseal_journal::PayloadWriter;
 use zeroize::Zeroize;
 
 use super::context::{JobContext, Side, io_cause};
@@ -169,88 +169,8 @@ fn seal_in_mapping(
     Ok(entries)
 }
 
-/// Recovers the chunks `[first, first + count)` of a window that was in flight when a run ended, whatever mixture of old and
-/// new sectors they are in, and stores **all** of them again: after a failed sync the cache may show bytes
-/// that the disk never got.
-pub(crate) fn rebuild(
-    job: &JobContext,
-    journal: &Journal,
-    window: &CommittedWindow,
-    first: u64,
-    count: u64,
-    tile: &mut Tile,
-) -> Result<Vec<TableEntry>, InterruptCause> {
-    let record = window.record();
-    let (window_offset, _) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
-    let (from, to) = job.sides(record.direction);
-    let mut entries = Vec::with_capacity(count as usize);
-    for chunk in first..first + count {
-        let planned = record.chunks[(chunk - record.first_chunk) as usize];
-        let offset = job.geometry.chunk_offset(chunk);
-        let len = job.geometry.chunk_len(chunk) as usize;
-        let (buffer, spare) = tile.pair(job.geometry.chunk_len_bytes() as usize);
-        let (buffer, spare) = (&mut buffer[..len], &mut spare[..len]);
-        let logged = record.kind == RecordKind::FingerprintsAndPayload
-            && plaintext_from_payload(
-                job,
-                journal,
-                window,
-                &planned,
-                to,
-                offset - window_offset,
-                chunk,
-                spare,
-            )?;
-        if logged {
-            buffer.copy_from_slice(spare);
-            spare.zeroize();
-        } else {
-            read_data(job, buffer, offset)?;
-            let forms = |side: Side, entry: &TableEntry| match side {
-                Side::Plain => Form::Plain,
-                Side::Sealed => Form::Sealed { cipher: &job.keys.chunk, meta: job.meta(chunk, entry) },
-            };
-            let (old, new) = (forms(from, &planned.old), forms(to, &planned.new));
-            let (first_block, prints) = fingerprints_of(job, record, chunk);
-            let expected = ExpectedBlocks {
-                key: &job.keys.fingerprint,
-                job_sequence: job.job_sequence,
-                first_block,
-                fingerprints: prints,
-            };
-            rebuild_chunk(buffer, &old, &new, &expected).map_err(|error| rebuild_cause(chunk, &error))?;
-        }
-        check_fingerprints(job, record, chunk, buffer)?;
-        entries.push(finish_chunk(job, to, chunk, &planned.new, buffer)?);
-        write_data(job, buffer, offset)?;
-        punch_holes(job, record, chunk, 1, buffer)?;
-        buffer.zeroize();
-    }
-    Ok(entries)
-}
-
-/// Opens the journal's copy of a chunk. A payload that does not open belongs to a record whose sync never finished: then no
-/// byte of the window was stored, and the fingerprints alone decide.
-#[allow(clippy::too_many_arguments, reason = "one call site; a struct would only rename the list")]
-fn plaintext_from_payload(
-    job: &JobContext,
-    journal: &Journal,
-    window: &CommittedWindow,
-    planned: &ChunkRecord,
-    to: Side,
-    payload_offset: u64,
-    chunk: u64,
-    buffer: &mut [u8],
-) -> Result<bool, InterruptCause> {
-    let entry = if to == Side::Sealed { &planned.new } else { &planned.old };
-    journal
-        .read_payload(window, payload_offset, buffer)
-        .map_err(|source| InterruptCause::Journal { source: Box::new(source) })?;
-    Ok(job.keys.chunk.open_in_place(&job.meta(chunk, entry), &entry.tag, buffer).is_ok())
-}
-
 /// Turns the checked plaintext of a chunk into its new form, in the private tile.
-fn finish_chunk(
+pub(super) fn finish_chunk(
     job: &JobContext,
     to: Side,
     chunk: u64,
@@ -287,14 +207,18 @@ fn fingerprint(job: &JobContext, chunk: u64, plaintext: &[u8], out: &mut Vec<Fin
     job.keys.fingerprint.blocks(job.job_sequence, first_block, plaintext, &mut out[start..]);
 }
 
-fn fingerprints_of<'r>(job: &JobContext, record: &'r WindowRecord, chunk: u64) -> (u64, &'r [Fingerprint]) {
+pub(super) fn fingerprints_of<'r>(
+    job: &JobContext,
+    record: &'r WindowRecord,
+    chunk: u64,
+) -> (u64, &'r [Fingerprint]) {
     let (first_block, blocks) = job.geometry.blocks_of_chunks(chunk, 1);
     let (window_block, _) = job.geometry.blocks_of_chunks(record.first_chunk, record.chunks.len() as u64);
     let start = (first_block - window_block) as usize;
     (first_block, &record.fingerprints[start..start + blocks as usize])
 }
 
-fn check_fingerprints(
+pub(super) fn check_fingerprints(
     job: &JobContext,
     record: &WindowRecord,
     chunk: u64,
@@ -319,7 +243,7 @@ fn check_fingerprints(
 }
 
 /// Gives the holes of a sparse file back. Best effort: zeros on disk read the same.
-fn punch_holes(
+pub(super) fn punch_holes(
     job: &JobContext,
     record: &WindowRecord,
     first: u64,
@@ -343,11 +267,11 @@ fn punch_holes(
     Ok(())
 }
 
-fn read_data(job: &JobContext, buffer: &mut [u8], offset: u64) -> Result<(), InterruptCause> {
+pub(super) fn read_data(job: &JobContext, buffer: &mut [u8], offset: u64) -> Result<(), InterruptCause> {
     job.data.read_exact_at(buffer, offset).map_err(|source| io_cause("reading", offset, source))
 }
 
-fn write_data(job: &JobContext, bytes: &[u8], offset: u64) -> Result<(), InterruptCause> {
+pub(super) fn write_data(job: &JobContext, bytes: &[u8], offset: u64) -> Result<(), InterruptCause> {
     if bytes.is_empty() {
         return Ok(());
     }
@@ -360,13 +284,4 @@ fn write_data(job: &JobContext, bytes: &[u8], offset: u64) -> Result<(), Interru
 
 fn write_payload(writer: &PayloadWriter, offset: u64, bytes: &[u8]) -> Result<(), InterruptCause> {
     writer.write_at(offset, bytes).map_err(|source| InterruptCause::Journal { source: Box::new(source) })
-}
-
-fn rebuild_cause(chunk: u64, error: &RebuildError) -> InterruptCause {
-    let damage = match *error {
-        RebuildError::Ambiguous { block } => Damage::Ambiguous { chunk, offset: block * BLOCK },
-        RebuildError::NoMatch { block } => Damage::NeitherOldNorNew { chunk, offset: block * BLOCK },
-        _ => Damage::Journal { what: error.to_string() },
-    };
-    InterruptCause::Damaged(damage)
 }

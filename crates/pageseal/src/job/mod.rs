@@ -14,6 +14,7 @@ mod job_key;
 mod journal_file;
 mod pipeline;
 mod plan;
+mod rebuild;
 mod recover;
 mod resume;
 mod workers;

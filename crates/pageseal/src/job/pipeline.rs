@@ -13,6 +13,7 @@ use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, Settled
 
 use super::context::{JobContext, Side, io_cause};
 use super::convert;
+use super::rebuild::rebuild;
 use crate::control::{Control, Notice};
 use crate::error::InterruptCause;
 
@@ -263,10 +264,9 @@ pub(crate) fn recover_window(
 ) -> Result<SettledMark, InterruptCause> {
     let record = window.record();
     let (first, count) = (record.first_chunk, record.chunks.len() as u64);
-    let entries = job
-        .workers
-        .for_each(count, |chunk, tile| convert::rebuild(job, journal, &window, first + chunk, 1, tile))?;
-    write_entries(job, record.direction, first, &entries.concat())?;
+    let entries =
+        job.workers.for_each(count, |item, tile| rebuild(job, journal, &window, first + item, tile))?;
+    write_entries(job, record.direction, first, &entries)?;
     settle(job, StoredWindow(window))
 }
 

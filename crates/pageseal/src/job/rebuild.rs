@@ -1,0 +1,137 @@
+//! Storing a window that an earlier run left in flight: its sectors are in any mixture of old and new.
+
+use pageseal_crypto::{ExpectedBlocks, Form, RebuildError, rebuild_chunk};
+use pageseal_format::TableEntry;
+use pageseal_format::journal::{ChunkRecord, RecordKind};
+use pageseal_format::limits::BLOCK;
+use pageseal_journal::{CommittedWindow, Journal};
+use zeroize::Zeroize;
+
+use super::context::{JobContext, Side};
+use super::convert::{check_fingerprints, fingerprints_of, finish_chunk, punch_holes, read_data, write_data};
+use super::pipeline::read_entries;
+use super::workers::Tile;
+use crate::error::{Damage, InterruptCause};
+
+/// Recovers one chunk of a window in flight and stores **all** of it again, whatever it looks like: after a failed sync the
+/// cache may show bytes that the disk never got.
+pub(crate) fn rebuild(
+    job: &JobContext,
+    journal: &Journal,
+    window: &CommittedWindow,
+    chunk: u64,
+    tile: &mut Tile,
+) -> Result<TableEntry, InterruptCause> {
+    let record = window.record();
+    let (_, to) = job.sides(record.direction);
+    let planned = &record.chunks[(chunk - record.first_chunk) as usize];
+    let offset = job.geometry.chunk_offset(chunk);
+    let len = job.geometry.chunk_len(chunk) as usize;
+    let (buffer, spare) = tile.pair(job.geometry.chunk_len_bytes() as usize);
+    let (buffer, spare) = (&mut buffer[..len], &mut spare[..len]);
+    if !from_payload(job, journal, window, chunk, buffer)? {
+        read_data(job, buffer, offset)?;
+        if !from_whole_form(job, window, chunk, buffer, spare)? {
+            from_mixture(job, window, chunk, buffer)?;
+        }
+    }
+    check_fingerprints(job, record, chunk, buffer)?;
+    let entry = finish_chunk(job, to, chunk, &planned.new, buffer)?;
+    write_data(job, buffer, offset)?;
+    punch_holes(job, record, chunk, 1, buffer)?;
+    buffer.zeroize();
+    Ok(entry)
+}
+
+/// Opens the journal's copy of the chunk, if the job logs whole windows. The payload was durable before its record, so one
+/// that does not open was damaged since; then the fingerprints may still tell.
+fn from_payload(
+    job: &JobContext,
+    journal: &Journal,
+    window: &CommittedWindow,
+    chunk: u64,
+    buffer: &mut [u8],
+) -> Result<bool, InterruptCause> {
+    let record = window.record();
+    if record.kind != RecordKind::FingerprintsAndPayload {
+        return Ok(false);
+    }
+    let planned = planned(window, chunk);
+    let entry = if job.sides(record.direction).1 == Side::Sealed { &planned.new } else { &planned.old };
+    let offset = job.geometry.chunk_offset(chunk) - job.geometry.chunk_offset(record.first_chunk);
+    journal
+        .read_payload(window, offset, buffer)
+        .map_err(|source| InterruptCause::Journal { source: Box::new(source) })?;
+    Ok(job.keys.chunk.open_in_place(&job.meta(chunk, entry), &entry.tag, buffer).is_ok())
+}
+
+/// The common case, at full speed: the whole chunk is in one sealed form whose tag is known, from the record or (unproved, so
+/// the tag itself is the proof) from the table.
+fn from_whole_form(
+    job: &JobContext,
+    window: &CommittedWindow,
+    chunk: u64,
+    buffer: &mut [u8],
+    spare: &mut [u8],
+) -> Result<bool, InterruptCause> {
+    let planned = planned(window, chunk);
+    let (from, to) = job.sides(window.record().direction);
+    let mut known = Vec::new();
+    if from == Side::Sealed {
+        known.push(planned.old);
+    }
+    if to == Side::Sealed {
+        known.push(planned.new);
+        // A torn table block may not even parse; it is only a hint.
+        if let Ok(entries) = read_entries(job, chunk, 1) {
+            known.extend(entries.into_iter().filter(|entry| entry.nonce == planned.new.nonce));
+        }
+    }
+    for entry in known.iter().filter(|entry| entry.tag != [0; 32]) {
+        spare.copy_from_slice(buffer);
+        if job.keys.chunk.open_in_place(&job.meta(chunk, entry), &entry.tag, spare).is_ok() {
+            buffer.copy_from_slice(spare);
+            spare.zeroize();
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Sector by sector, each block against its fingerprint.
+fn from_mixture(
+    job: &JobContext,
+    window: &CommittedWindow,
+    chunk: u64,
+    buffer: &mut [u8],
+) -> Result<(), InterruptCause> {
+    let record = window.record();
+    let planned = planned(window, chunk);
+    let (from, to) = job.sides(record.direction);
+    let form = |side: Side, entry: &TableEntry| match side {
+        Side::Plain => Form::Plain,
+        Side::Sealed => Form::Sealed { cipher: &job.keys.chunk, meta: job.meta(chunk, entry) },
+    };
+    let (first_block, fingerprints) = fingerprints_of(job, record, chunk);
+    let expected = ExpectedBlocks {
+        key: &job.keys.fingerprint,
+        job_sequence: job.job_sequence,
+        first_block,
+        fingerprints,
+    };
+    rebuild_chunk(buffer, &form(from, &planned.old), &form(to, &planned.new), &expected)
+        .map(|_| ())
+        .map_err(|error| InterruptCause::Damaged(damage(chunk, &error)))
+}
+
+fn planned(window: &CommittedWindow, chunk: u64) -> &ChunkRecord {
+    &window.record().chunks[(chunk - window.record().first_chunk) as usize]
+}
+
+fn damage(chunk: u64, error: &RebuildError) -> Damage {
+    match *error {
+        RebuildError::Ambiguous { block } => Damage::Ambiguous { chunk, offset: block * BLOCK },
+        RebuildError::NoMatch { block } => Damage::NeitherOldNorNew { chunk, offset: block * BLOCK },
+        _ => Damage::Journal { what: error.to_string() },
+    }
+}
