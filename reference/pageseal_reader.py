@@ -60,6 +60,13 @@ class Damaged(PagesealError):
     exit_code = 4
 
 
+class NotIntact(Damaged):
+    """Length, magic or checksum are wrong. Only such a superblock may be passed over for its twin.
+
+    An intact one with a refused value was written that way, so the whole file is refused.
+    """
+
+
 # ---------------------------------------------------------------------------------------------
 # Section 1 and 2: words, limits, geometry.
 
@@ -293,10 +300,16 @@ def require(condition: bool, what: str) -> None:
         raise Damaged(what)
 
 
+def require_intact(block: bytes, magic: bytes, what: str) -> None:
+    if block[:8] != magic:
+        raise NotIntact(f"{what}: no magic")
+    if not checksum_matches(block):
+        raise NotIntact(f"{what}: checksum does not match")
+
+
 def parse_superblock(raw: bytes) -> Superblock:
     """Check magic, checksum, version, incompatible bits and then every field, in this order."""
-    require(raw[:8] == SUPERBLOCK_MAGIC, "superblock: no magic")
-    require(checksum_matches(raw), "superblock: checksum does not match")
+    require_intact(raw, SUPERBLOCK_MAGIC, "superblock")
     (
         _magic, version, suite, chunk_log2, state, location, reserved, file_id, data_len,
         job_sequence, job_id, shard_index, shard_count, _compatible, _ro_compatible,
@@ -365,8 +378,7 @@ class SlotArea:
 
 
 def parse_slot_area(raw: bytes, file_id: bytes) -> SlotArea:
-    require(raw[:8] == SLOT_AREA_MAGIC, "slot area: no magic")
-    require(checksum_matches(raw), "slot area: checksum does not match")
+    require_intact(raw, SLOT_AREA_MAGIC, "slot area")
     fields = SLOT_AREA_FIELDS.unpack_from(raw)
     _magic, version, count, used, area_file_id, generation, reserved = fields
     if version > VERSION:
@@ -527,13 +539,13 @@ class SealedFile:
     # -- superblock ---------------------------------------------------------------------------
 
     def _find_superblock(self) -> Superblock:
-        """Section 2: both copies, or the one that is whole, in a file that ends at E."""
+        """Section 2.0: both copies, or the one that is intact, in a file that ends at E."""
         if self._file_len < MIN_FILE_LEN or self._file_len % BLOCK != 0:
             raise self._explain_missing_trailer(None)
         last_block = self._read(self._file_len - SUPERBLOCK_LEN, SUPERBLOCK_LEN)
         try:
             copy_b = parse_superblock(last_block)
-        except Damaged as error_b:
+        except NotIntact as error_b:
             copy_a = self._find_copy_a(error_b if last_block[:8] == SUPERBLOCK_MAGIC else None)
             self.warnings.append(f"superblock copy B is damaged ({error_b})")
             return copy_a
@@ -544,7 +556,7 @@ class SealedFile:
         raw_a = self._read(copy_b.geometry.trailer_offset, SUPERBLOCK_LEN)
         try:
             copy_a = parse_superblock(raw_a)
-        except Damaged as error_a:
+        except NotIntact as error_a:
             self.warnings.append(f"superblock copy A is damaged ({error_a})")
             return copy_b
         # A journal could decide between them; this reader has none.
@@ -602,17 +614,22 @@ class SealedFile:
     # -- slots --------------------------------------------------------------------------------
 
     def _find_slot_area(self) -> SlotArea | None:
-        """The slot area, or None where a job is under way and has not written it yet."""
+        """A valid slot area; None if there is none and a job is under way, which must not be."""
         copies: list[SlotArea] = []
         errors: list[str] = []
+        refused: Refused | None = None
         for number, offset in enumerate(self.geometry.slot_area_offsets, start=1):
             try:
                 raw = self._read(offset, SLOT_AREA_LEN)
                 copies.append(parse_slot_area(raw, self.superblock.file_id))
-            except Damaged as error:
+            except (Damaged, Refused) as error:
                 errors.append(f"slot area copy {number} is damaged ({error})")
+                if isinstance(error, Refused):
+                    refused = refused or error
         self.warnings += errors
         if not copies:
+            if refused is not None:
+                raise refused
             require(self.superblock.state != SEALED, "; ".join(errors))
             return None
         require(copies[0].raw == copies[-1].raw, "slot area copies differ, and both are valid")

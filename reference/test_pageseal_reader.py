@@ -647,6 +647,35 @@ def test_superblocks_with_a_right_mac_that_are_refused(_name: str, patch: Patch)
         decrypt(write(Recipe(sample(5000), patch_superblock=patch)).raw)
 
 
+@pytest.mark.parametrize("copy", ["A", "B"])
+@pytest.mark.parametrize(("_name", "reason", "patch"), MALFORMED_SUPERBLOCKS)
+def test_an_intact_copy_with_a_refused_value_is_not_passed_over(
+    _name: str, reason: str, patch: Patch, copy: str
+) -> None:
+    built = small_file()
+    at = built.t0 if copy == "A" else built.superblock_b
+    block = built.raw[at : at + 4096]
+    patch(block)
+    authenticate(block, Recipe(b"", 2).key(b"metadata"), b"pageseal superblock v1")
+    raw = bytearray(built.raw)
+    raw[at : at + 4096] = block
+    with pytest.raises(reader.Damaged, match=reason):
+        decrypt(raw)
+
+
+@pytest.mark.parametrize("patch", [put(8, le(2, 2)), put(64, b"\x04"), put(10, le(33, 2))])
+def test_one_slot_area_that_is_not_valid(patch: Patch) -> None:
+    one = small_file()
+    for at in (one.t0 + 4096, one.t0 + 28672):
+        raw = bytearray(one.raw)
+        area = raw[at : at + 24576]
+        patch(area)
+        rehash(area)
+        raw[at : at + 24576] = area
+        plaintext, warnings = decrypt(raw)
+        assert plaintext == sample(5000) and len(warnings) == 1
+
+
 @pytest.mark.parametrize(("_name", "reason", "patch"), MALFORMED_SUPERBLOCKS)
 def test_superblocks_with_a_right_mac_that_are_malformed(
     _name: str, reason: str, patch: Patch
@@ -808,6 +837,93 @@ def test_armored_age_files_are_refused() -> None:
     age_file = pyrage.encrypt(Recipe(b"").payload(), [IDENTITY.to_public()], armored=True)
     with pytest.raises(reader.Damaged, match="binary"):
         decrypt(write(Recipe(b"x", slots=[(1, b"", b"", age_file)])).raw)
+
+
+# ---------------------------------------------------------------------------------------------
+# The published example (section 8): files that pageseal made, with a public identity.
+
+EXAMPLE = READER_PATH.parent.parent / "docs" / "vectors" / "example"
+
+
+def example_credentials() -> reader.Credentials:
+    return reader.read_credentials(str(EXAMPLE / "identity.txt"), None)
+
+
+def test_published_example_decrypts() -> None:
+    raw = (EXAMPLE / "sealed.bin").read_bytes()
+    assert decrypt(raw, example_credentials()) == ((EXAMPLE / "plain.txt").read_bytes(), [])
+    with pytest.raises(reader.NoKeyFits):
+        decrypt(raw)
+
+
+def test_published_example_is_what_the_document_shows() -> None:
+    sealed = reader.SealedFile(io.BytesIO((EXAMPLE / "sealed.bin").read_bytes()))
+    document = (EXAMPLE.parent.parent / "FORMAT.md").read_text(encoding="utf-8")
+    payload = example_credentials().unwrap(sealed.slots()[0])
+    assert payload is not None
+    keys = reader.Keys(payload[:32], sealed.superblock)
+    sealed.unlock(example_credentials())
+    made_at, recipient = sealed.slot_info(sealed.slots()[0]) or (0, "")
+    shown = [payload[:32], sealed.superblock.header_hash, sealed.superblock.commitment]
+    shown += [keys.derive(label) for label in (b"chunk", b"metadata", b"slot info", b"journal")]
+    shown += [sealed.superblock.raw[4032:4064], sealed.superblock.raw[4064:]]
+    for value in shown:
+        assert value.hex() in document
+    assert str(made_at) in document and recipient in document
+
+
+def test_published_interrupted_example_is_not_read() -> None:
+    raw = (EXAMPLE / "interrupted.bin").read_bytes()
+    sealed = reader.SealedFile(io.BytesIO(raw))
+    assert sealed.superblock.state == 2 and len(sealed.slots()) == 1
+    with pytest.raises(reader.Refused, match="encrypting"):
+        sealed.unlock(example_credentials())
+
+
+def test_published_journal_is_authentic_and_records_the_window() -> None:
+    """Section 6, by hand: the reader knows no journals."""
+    sealed = reader.SealedFile(io.BytesIO((EXAMPLE / "interrupted.bin").read_bytes()))
+    journal = (EXAMPLE / "interrupted.journal").read_bytes()
+    plain = (EXAMPLE / "plain.txt").read_bytes()
+    job_id, file_id = journal[16:32], journal[32:48]
+    assert (job_id, file_id) == (sealed.superblock.job_id, sealed.superblock.file_id)
+
+    area = journal[4096:4176]
+    aad = b"pageseal job key v1" + job_id + file_id
+    job_key = reader.XChaCha20Poly1305(journal[4176:4208])
+    file_key = job_key.open(area[8:32], area[32:64], area[64:80], aad)
+    payload = example_credentials().unwrap(sealed.slots()[0])
+    assert payload is not None and payload[:32] == file_key
+
+    keys = reader.Keys(file_key, sealed.superblock)
+    journal_key = keys.derive(b"journal")
+    window = journal[45056 + 4096 :][:336]
+    for label, part in (
+        (b"pageseal journal v1", journal[:4096]),
+        (b"pageseal phase v1", journal[36864:40960]),
+        (b"pageseal phase v1", journal[40960:45056]),
+        (b"pageseal window v1", window),
+    ):
+        assert hashlib.sha256(part[:-32]).digest() == part[-32:]
+        reader.check_mac(journal_key, label, part, label.decode())
+
+    info = b"fingerprint" + bytes([1, 16]) + file_id
+    mac = pyaegis.AegisMac128X2(
+        HKDF(SHA256(), 16, b"pageseal v1", info).derive(file_key), le(1, 8) + le(0, 8), 16
+    )
+    mac.update(plain)
+    assert mac.final() == window[256:272]
+    # The store had reached the file: its entry has the nonce of the record, and opens.
+    raw = (EXAMPLE / "interrupted.bin").read_bytes()
+    entry = reader.parse_entry(raw[57344:57408], 32, "entry")
+    assert entry.nonce == window[128:152] and window[152:192] == bytes(40)
+    chunk_aad = reader.CHUNK_AAD.pack(
+        b"psealchk", file_id, 0, len(plain), 1, 1, 0, entry.nonce, 0, 0, 0
+    )
+    opened = reader.Aegis256X2(keys.derive(b"chunk")).open(
+        entry.nonce, raw[: len(plain)], entry.tag, chunk_aad
+    )
+    assert opened == plain
 
 
 # ---------------------------------------------------------------------------------------------

@@ -87,6 +87,8 @@ pub struct EncryptArguments {
     /// Seal with the passphrase in FILE; one newline at its end is not part of it
     #[arg(help_heading = KEYS, long, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub conversion: ConversionArguments,
     /// AEAD [default: the fastest for this processor]
     #[arg(help_heading = METHOD, long, value_enum, value_name = "SUITE")]
     pub suite: Option<SuiteName>,
@@ -99,8 +101,6 @@ pub struct EncryptArguments {
     /// Go on although less than 90 % of the file is allocated; decrypt brings the holes back
     #[arg(help_heading = SAFETY, long, conflicts_with = "output")]
     pub allow_sparse: bool,
-    #[command(flatten)]
-    pub conversion: ConversionArguments,
 }
 
 /// `decrypt`
@@ -108,11 +108,11 @@ pub struct EncryptArguments {
 pub struct DecryptArguments {
     #[command(flatten)]
     pub keys: KeyArguments,
+    #[command(flatten)]
+    pub conversion: ConversionArguments,
     /// Do not authenticate every chunk before the first byte changes
     #[arg(help_heading = SAFETY, long)]
     pub no_verify_first: bool,
-    #[command(flatten)]
-    pub conversion: ConversionArguments,
 }
 
 /// What encrypt and decrypt share.

@@ -7,7 +7,6 @@ use pageseal_crypto::Suite;
 use pageseal_format::journal::{Direction, Phase};
 use pageseal_format::{FileState, Limits, SlotKind, Superblock};
 use pageseal_journal::Journal;
-use pageseal_storage::directory::Access;
 use pageseal_storage::{BufferedFile, Storage};
 
 use crate::control::Notice;
@@ -187,10 +186,7 @@ fn describe_superblock(info: &mut Info, superblock: &Superblock) {
 fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<Option<JournalInfo>, OpenError> {
     let names = Names::of(path)?;
     let place = journal_place(&names, elsewhere)?;
-    let Ok(file) = place.directory.open_file(&place.name, Access::ReadOnly) else { return Ok(None) };
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return Ok(None);
-    }
+    let Ok(file) = open_for_reading(&place.path) else { return Ok(None) };
     let log = FileLog(Arc::new(BufferedFile::new(file)));
     let Ok(journal) = Journal::open(Arc::new(log), &Limits::PRODUCTION) else { return Ok(None) };
     let header = journal.header();

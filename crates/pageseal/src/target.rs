@@ -4,31 +4,49 @@ use std::fs::{File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use pageseal_format::Limits;
 use pageseal_storage::directory::{Access, Directory, FileIdentity, RealDirectory};
 use pageseal_storage::lock::{FileLock, LockError, WriterProbe, probe_writers};
 use pageseal_storage::medium::Medium;
 use pageseal_storage::watch::ChangeWatch;
+use pageseal_storage::{BufferedFile, Folder, Storage};
 
 use crate::error::Refusal;
 use crate::names::Names;
 
-/// A regular file, opened for changing in place, locked against other jobs.
+const WRITER_PROBES: u32 = 5;
+const WRITER_PROBE_PAUSE: Duration = Duration::from_millis(20);
+
+/// The file that a job works on, and the folder that it lies in. Nothing in here is a system's file alone, so that a
+/// simulated disk runs through the same jobs.
 pub(crate) struct Target {
     pub(crate) names: Names,
     pub(crate) path: PathBuf,
-    pub(crate) directory: Arc<dyn Directory>,
-    pub(crate) file: File,
-    pub(crate) metadata: Metadata,
+    pub(crate) folder: Arc<dyn Folder>,
+    pub(crate) data: Arc<dyn Storage>,
     pub(crate) identity: FileIdentity,
-    pub(crate) medium: Medium,
+    /// Modification time before the job: seconds since 1970, nanoseconds.
+    pub(crate) modified: (i64, u32),
+    /// What a reader of this file's formats accepts.
+    pub(crate) limits: Limits,
+    /// The file itself, for a mapping.
+    pub(crate) file: Option<File>,
     pub(crate) watch: Option<ChangeWatch>,
     /// Held until the job is over.
-    pub(crate) lock: FileLock,
+    pub(crate) _lock: Option<FileLock>,
+}
+
+/// A target on a real file system, with what was found out about it.
+pub(crate) struct OpenedTarget {
+    pub(crate) target: Target,
+    pub(crate) file: File,
+    pub(crate) medium: Medium,
 }
 
 /// Opens `names.given` for changing. Nothing is changed yet.
-pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<Target, Refusal> {
+pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedTarget, Refusal> {
     let path = names.given_path();
     check_type(&path)?;
     let unopenable = |source| Refusal::Unopenable { path: path.clone(), source };
@@ -42,22 +60,44 @@ pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<Target,
         return Err(Refusal::HardLinks { path, links: metadata.nlink() });
     }
     // Must come before we hold a writing descriptor ourselves.
-    if probe_writers(&reader) == WriterProbe::OpenForWriting {
+    if is_open_for_writing(&reader) {
         return Err(Refusal::OpenForWriting { path });
     }
+    let identity = FileIdentity::of(&reader).map_err(unopenable)?;
     drop(reader);
     let file = directory.open_file(&names.given, Access::ReadWrite).map_err(unopenable)?;
     let lock = FileLock::exclusive(&file).map_err(|error| match error {
         LockError::Io(source) => Refusal::Unopenable { path: path.clone(), source },
         _ => Refusal::Locked { path: path.clone() },
     })?;
-    let metadata_now = file.metadata().map_err(unopenable)?;
-    let identity = FileIdentity { device: metadata_now.dev(), inode: metadata_now.ino() };
-    if metadata_now.ino() != metadata.ino() || metadata_now.dev() != metadata.dev() {
+    if FileIdentity::of(&file).map_err(unopenable)? != identity {
         return Err(Refusal::Locked { path });
     }
-    let watch = ChangeWatch::new(&file).ok();
-    Ok(Target { names, path, directory, file, metadata: metadata_now, identity, medium, watch, lock })
+    let metadata = file.metadata().map_err(unopenable)?;
+    let target = Target {
+        names,
+        folder: directory,
+        data: Arc::new(BufferedFile::new(file.try_clone().map_err(unopenable)?)),
+        identity,
+        modified: (metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap_or(0)),
+        limits: Limits::PRODUCTION,
+        file: Some(file.try_clone().map_err(unopenable)?),
+        watch: ChangeWatch::new(&file).ok(),
+        _lock: Some(lock),
+        path: path.clone(),
+    };
+    Ok(OpenedTarget { target, file, medium })
+}
+
+/// A process that is just being started holds copies of its parent's descriptors for a moment, so a writer must be seen
+/// several times.
+fn is_open_for_writing(reader: &File) -> bool {
+    (0..WRITER_PROBES).all(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(WRITER_PROBE_PAUSE);
+        }
+        probe_writers(reader) == WriterProbe::OpenForWriting
+    })
 }
 
 /// Opens a regular file for reading only.

@@ -18,7 +18,7 @@ use crate::sealed::{
     FoundSuperblock, Located, agree, authenticate, check_macs, hash_of, locate, read_slots,
     settled_superblock, suite_of,
 };
-use crate::target::{Target, open_for_change, open_for_reading};
+use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading};
 use crate::verify::verify_chunks;
 
 const COPY_STEP_BYTES: u64 = 1 << 20;
@@ -89,10 +89,10 @@ pub fn import_trailer(
     let backup: Arc<dyn Storage> = Arc::new(BufferedFile::new(open_for_reading(trailer)?));
     let found = backup_superblock(trailer, &*backup)?;
     let geometry = found.superblock.geometry;
-    let target = open_for_change(Names::of(path)?, true)?;
+    let OpenedTarget { target, .. } = open_for_change(Names::of(path)?, true)?;
     check_no_job(&target)?;
     let unreadable = |source| OpenError::Io { path: path.into(), offset: 0, source };
-    let data: Arc<dyn Storage> = Arc::new(BufferedFile::new(target.file.try_clone().map_err(unreadable)?));
+    let data = Arc::clone(&target.data);
     let len = data.len().map_err(unreadable)?;
     check_replaceable(&target, &*data, &found, len)?;
 

@@ -6,8 +6,8 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use pageseal::{
-    Control, Damage, DecryptOptions, EncryptOptions, Identities, JobError, OpenError, decrypt_in_place, encrypt_in_place,
-    verify,
+    Control, Damage, DecryptOptions, EncryptOptions, Identities, JobError, OpenError, decrypt_in_place,
+    encrypt_in_place, verify,
 };
 use support::{Keys, digest, fix_checksum, folder, layout, read_at, sealed_file, write_at};
 
@@ -85,9 +85,27 @@ fn what_a_newer_version_made_is_refused_as_such() {
         victim.put(&forged, &forged);
         let folder = victim.folder();
         assert_refused!(folder, Refused, OpenError::Newer { .. }, victim.verify(), "verify, {case}");
-        assert_refused!(folder, Refused, JobError::Open(OpenError::Newer { .. }), victim.decrypt(), "decrypt, {case}");
-        assert_refused!(folder, Refused, JobError::Open(OpenError::Newer { .. }), victim.encrypt(), "encrypt, {case}");
-        assert_refused!(folder, Refused, JobError::Open(OpenError::Newer { .. }), victim.export(), "export, {case}");
+        assert_refused!(
+            folder,
+            Refused,
+            JobError::Open(OpenError::Newer { .. }),
+            victim.decrypt(),
+            "decrypt, {case}"
+        );
+        assert_refused!(
+            folder,
+            Refused,
+            JobError::Open(OpenError::Newer { .. }),
+            victim.encrypt(),
+            "encrypt, {case}"
+        );
+        assert_refused!(
+            folder,
+            Refused,
+            JobError::Open(OpenError::Newer { .. }),
+            victim.export(),
+            "export, {case}"
+        );
         // One such copy beside one of version 1 is no file of ours at rest either.
         for (a, b) in [(&forged, &victim.block), (&victim.block, &forged)] {
             victim.put(a, b);
@@ -140,8 +158,9 @@ fn absurd_fields_are_damage_whoever_signed_them() {
         let folder = victim.folder();
         let before = support::Snapshot::of(folder);
         for error in [JobError::Open(victim.verify().expect_err(&case)), victim.decrypt().expect_err(&case)] {
-            let refused = matches!(error, JobError::Open(OpenError::Damaged { .. } | OpenError::Newer { .. }));
-            assert!(refused, "{case}: {error:?}");
+            // The keys depend on the chunk size, so a wrong one shows in the slots first.
+            let newer = matches!(error, JobError::Open(OpenError::Newer { .. }));
+            assert!(newer || error.class() == pageseal::ErrorClass::Damaged, "{case}: {error:?}");
         }
         assert!(victim.encrypt().is_err(), "encrypt, {case}");
         before.assert_unchanged(folder, &case);
@@ -261,7 +280,9 @@ fn slot_areas_with_a_right_checksum_are_still_authenticated() {
         assert_refused!(
             victim.folder(),
             Damaged,
-            JobError::Open(OpenError::Damaged { .. } | OpenError::Key(pageseal::KeyError::SlotMismatch { .. })),
+            JobError::Open(
+                OpenError::Damaged { .. } | OpenError::Key(pageseal::KeyError::SlotMismatch { .. })
+            ),
             victim.decrypt(),
             "both areas, {case}"
         );

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pageseal::{
-    Control, Damage, DecryptOptions, EncryptOptions, Identities, JobError, OpenError, Refusal, decrypt_in_place,
-    encrypt_in_place, export_trailer, import_trailer, verify,
+    Control, Damage, DecryptOptions, EncryptOptions, Identities, JobError, OpenError, Refusal,
+    decrypt_in_place, encrypt_in_place, export_trailer, import_trailer, verify,
 };
 use support::{Keys, digest, flip, folder, layout, read_at, sealed_file, set_len, write_at, write_content};
 

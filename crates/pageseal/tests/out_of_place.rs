@@ -18,12 +18,14 @@ const BATCH: u64 = 8 << 20;
 fn seal(keys: &Keys, plain: &Path, sealed: &Path, suite: Suite) -> Result<(), JobError> {
     let options = EncryptOptions { suite: Some(suite), ..EncryptOptions::default() };
     let (input, output) = (Input::File(plain.into()), Output::File(sealed.into()));
-    encrypt_to(&input, &output, std::slice::from_ref(&keys.recipient), &options, &Control::silent()).map(|_| ())
+    encrypt_to(&input, &output, std::slice::from_ref(&keys.recipient), &options, &Control::silent())
+        .map(|_| ())
 }
 
 fn open(keys: &Keys, sealed: &Path, plain: &Path) -> Result<(), JobError> {
     let (input, output) = (Input::File(sealed.into()), Output::File(plain.into()));
-    decrypt_to(&input, &output, &keys.identities(), &DecryptOptions::default(), &Control::silent()).map(|_| ())
+    decrypt_to(&input, &output, &keys.identities(), &DecryptOptions::default(), &Control::silent())
+        .map(|_| ())
 }
 
 #[test]

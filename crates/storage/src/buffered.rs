@@ -68,6 +68,10 @@ impl Storage for BufferedFile {
         space::punch_hole(&self.file, offset, len)
     }
 
+    fn set_modified(&self, modified: (i64, u32)) -> io::Result<()> {
+        crate::attributes::set_modified(&self.file, modified)
+    }
+
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
         space::is_hole(&self.file, offset, len)
     }

@@ -38,6 +38,7 @@ mod error;
 mod exclusive_ranges;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl")]
 mod extents;
+mod folder;
 mod mapped;
 #[expect(unsafe_code, reason = "slices over a mapping")]
 mod mapped_memory;
@@ -50,6 +51,7 @@ mod writer_probe;
 pub use buffered::BufferedFile;
 pub use directory::{Access, Directory, FileIdentity, RealDirectory};
 pub use error::StorageError;
+pub use folder::Folder;
 pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
 pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;

@@ -164,6 +164,10 @@ impl Storage for MappedFile {
         self.file.punch_hole(offset, len)
     }
 
+    fn set_modified(&self, modified: (i64, u32)) -> io::Result<()> {
+        self.file.set_modified(modified)
+    }
+
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
         self.file.is_hole(offset, len)
     }

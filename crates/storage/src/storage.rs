@@ -75,6 +75,14 @@ pub trait Storage: Send + Sync + Debug {
     /// `EOPNOTSUPP` where the file system has no holes; others of `fallocate`.
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()>;
 
+    /// Sets the modification time: seconds since 1970 and nanoseconds. Nothing where there is none.
+    ///
+    /// # Errors
+    /// Those of `futimens`.
+    fn set_modified(&self, _modified: (i64, u32)) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Whether the whole range is a hole: no block is allocated, or only unwritten ones. `false` where
     /// that cannot be told. The range must lie inside of the file.
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {

@@ -1,7 +1,6 @@
 //! A job whose journal is durable: running it to its end, and saying how it stopped.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,20 +9,19 @@ use pageseal_crypto::Suite;
 use pageseal_format::Superblock;
 use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, Resilience};
 use pageseal_journal::{Journal, SettledMark};
-use pageseal_storage::directory::{Directory, FileIdentity};
-use pageseal_storage::lock::FileLock;
+use pageseal_storage::Folder;
 
 use super::context::{JobContext, Side, io_cause};
 use super::pipeline::{self, RunEnd};
 use super::{finish, public_kind};
 use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause, JobError};
-use crate::names::Names;
 use crate::report::{JobOutcome, JobReport};
+use crate::target::Target;
 
 /// Where the journal lies.
 pub(crate) struct JournalPlace {
-    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) folder: Arc<dyn Folder>,
     pub(crate) name: OsString,
     pub(crate) path: PathBuf,
 }
@@ -34,18 +32,13 @@ pub(crate) struct ActiveJob {
     pub(crate) journal: Journal,
     pub(crate) header: JournalHeader,
     pub(crate) place: JournalPlace,
-    pub(crate) names: Names,
-    pub(crate) directory: Arc<dyn Directory>,
-    pub(crate) identity: FileIdentity,
-    pub(crate) file: File,
+    pub(crate) target: Target,
     /// The superblock of the file at rest in its sealed form, before or after this job.
     pub(crate) resting: Superblock,
     pub(crate) suite: Suite,
     pub(crate) io: &'static str,
     pub(crate) windows_recovered: u64,
     pub(crate) started: Instant,
-    /// Held until the job is over.
-    pub(crate) _lock: FileLock,
 }
 
 impl ActiveJob {
@@ -94,7 +87,7 @@ impl ActiveJob {
                 finish::truncate(&*self.context.data, self.context.geometry.data_len())?;
             }
         }
-        finish::restore_modified(&self.file, &self.header);
+        finish::restore_modified(&*self.context.data, &self.header);
         self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))?;
         self.set_phase(Phase::Finished, direction, true, mark)
     }
@@ -182,11 +175,11 @@ impl ActiveJob {
     /// The name that the finished file should have.
     pub(crate) fn wanted_name(&self, direction: Direction) -> OsString {
         if self.header.keep_name || direction == Direction::Backward {
-            return self.names.given.clone();
+            return self.target.names.given.clone();
         }
         match self.context.kind {
-            JobKind::Encrypt => self.names.sealed.clone(),
-            JobKind::Decrypt => self.names.plain.clone(),
+            JobKind::Encrypt => self.target.names.sealed.clone(),
+            JobKind::Decrypt => self.target.names.plain.clone(),
         }
     }
 }

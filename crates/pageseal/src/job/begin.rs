@@ -10,12 +10,12 @@ use pageseal_format::journal::{JobKind, JournalHeader, KeyArea};
 use pageseal_format::limits::SUPERBLOCK_LEN;
 use pageseal_format::{FormatError, Geometry, Id, SlotArea, labels};
 use pageseal_journal::{Journal, JournalError};
-use pageseal_storage::{BufferedFile, MappedFile, Storage, available};
+use pageseal_storage::{MappedFile, Storage, available};
 
 use super::active::JournalPlace;
 use super::context::JobContext;
 use super::journal_file::{FileLog, JournalAuthenticator};
-use super::plan::{Io, Plan, window_sizes};
+use super::plan::{Io, Plan};
 use super::workers::Workers;
 use crate::error::{JobError, Refusal};
 use crate::keys::{Recipient, wrap_slot};
@@ -86,8 +86,7 @@ pub(crate) fn journal_header(
     plan: Plan,
     choices: &HeaderChoices,
 ) -> JournalHeader {
-    use std::os::unix::fs::MetadataExt;
-    let sizes = window_sizes(&geometry, plan.record_kind);
+    let sizes = plan.sizes(&geometry);
     JournalHeader {
         job: choices.job,
         resilience: plan.resilience,
@@ -105,8 +104,8 @@ pub(crate) fn journal_header(
         device: target.identity.device,
         inode: target.identity.inode,
         boot_id: available::boot_id().unwrap_or_default(),
-        mtime_seconds: target.metadata.mtime(),
-        mtime_nanoseconds: u32::try_from(target.metadata.mtime_nsec()).unwrap_or(0),
+        mtime_seconds: target.modified.0,
+        mtime_nanoseconds: target.modified.1,
     }
 }
 
@@ -116,41 +115,43 @@ pub(crate) fn create_journal(
     place: &JournalPlace,
     keys: &Arc<DerivedKeys>,
     header: &JournalHeader,
-    key_area: KeyArea,
+    key_area: &KeyArea,
     superblock: &[u8; SUPERBLOCK_LEN],
     slots: &[u8],
 ) -> Result<Journal, Refusal> {
-    let unmakable = |source| Refusal::JournalUnmakable { path: place.path.clone(), source };
-    let exists = || Refusal::JobOpen { journal: place.path.clone() };
-    if place.directory.identity_of(&place.name).map_err(unmakable)?.is_some() {
-        return Err(exists());
+    let path = || place.path.clone();
+    if place.folder.identity_of(&place.name).is_ok_and(|found| found.is_some()) {
+        return Err(Refusal::JobOpen { journal: path() });
     }
-    let file = place.directory.create_unnamed().map_err(unmakable)?;
-    let storage = Arc::new(BufferedFile::new(file.try_clone().map_err(unmakable)?));
-    let authenticator = Arc::new(JournalAuthenticator(Arc::clone(keys)));
-    let journal = Journal::create(
-        Arc::new(FileLog(storage)),
-        authenticator,
-        header.clone(),
-        key_area,
-        superblock,
-        slots,
-    )
-    .map_err(|error| match journal_io(error) {
-        source if is_full(&source) => {
-            Refusal::NoSpace { path: place.path.clone(), needed_bytes: header.journal_len(), source }
+    let mut made = None;
+    let linked = place.folder.create_whole(&place.name, &mut |storage| {
+        let log = Arc::new(FileLog(Arc::clone(storage)));
+        let authenticator = Arc::new(JournalAuthenticator(Arc::clone(keys)));
+        let journal =
+            Journal::create(log, authenticator, header.clone(), key_area.clone(), superblock, slots);
+        made = Some(journal.map_err(journal_io)?);
+        Ok(())
+    });
+    match (linked, made) {
+        (Ok(()), Some(journal)) => Ok(journal),
+        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(Refusal::JobOpen { journal: path() })
         }
-        source => unmakable(source),
-    })?;
-    place.directory.link_temporary(&file, &place.name).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => exists(),
-        _ => unmakable(error),
-    })?;
-    if let Err(source) = place.directory.sync() {
-        take_back_journal(place, &header.job_id);
-        return Err(unmakable(source));
+        (Err(source), made) => {
+            if made.is_some() {
+                // Only the name's durability may have failed: the name is ours, and nothing else is changed.
+                take_back_journal(place, &header.job_id);
+            }
+            Err(if is_full(&source) {
+                Refusal::NoSpace { path: path(), needed_bytes: header.journal_len(), source }
+            } else {
+                Refusal::JournalUnmakable { path: path(), source }
+            })
+        }
+        (Ok(()), None) => {
+            Err(Refusal::JournalUnmakable { path: path(), source: io::Error::other("not made") })
+        }
     }
-    Ok(journal)
 }
 
 /// Removes a journal of a job that has changed nothing.
@@ -175,26 +176,25 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// The store over an open file.
-pub(crate) fn storage(io: Io, file: &std::fs::File, data_len: u64) -> io::Result<Arc<dyn Storage>> {
-    let file = file.try_clone()?;
-    Ok(match io {
-        Io::Buffered => Arc::new(BufferedFile::new(file)),
-        Io::Mmap => Arc::new(MappedFile::new(file, data_len)?),
-    })
+/// The store over the target's file.
+pub(crate) fn storage(io: Io, target: &Target, data_len: u64) -> io::Result<Arc<dyn Storage>> {
+    match (io, &target.file) {
+        (Io::Mmap, Some(file)) => Ok(Arc::new(MappedFile::new(file.try_clone()?, data_len)?)),
+        (Io::Mmap, None) => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        (Io::Buffered, _) => Ok(Arc::clone(&target.data)),
+    }
 }
 
 /// The context that the steps of a job share.
 pub(crate) fn context(
-    target_path: std::path::PathBuf,
+    target: &mut Target,
     data: Arc<dyn Storage>,
     header: &JournalHeader,
     keys: Arc<DerivedKeys>,
     workers: Workers,
-    watch: Option<pageseal_storage::watch::ChangeWatch>,
 ) -> JobContext {
     JobContext {
-        path: target_path,
+        path: target.path.clone(),
         data,
         running_len: header.geometry.sealed_len(),
         geometry: header.geometry,
@@ -206,6 +206,6 @@ pub(crate) fn context(
         window_chunks: header.window_len / header.geometry.chunk_len_bytes(),
         flag_holes: header.holes_flagged,
         workers,
-        watch,
+        watch: target.watch.take(),
     }
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pageseal_format::journal::{Direction, JobKind, KeyArea, Phase};
-use pageseal_format::{FileState, Limits, Superblock};
-use pageseal_storage::{BufferedFile, Storage};
+use pageseal_format::{FileState, Superblock};
 
-use super::active::ActiveJob;
+use super::active::{ActiveJob, JournalPlace};
 use super::begin::{HeaderChoices, context, create_journal, journal_header, random_id, storage};
 use super::finish;
 use super::journal_file::journal_place;
-use super::plan::{check_choices, plan};
+use super::plan::{Plan, check_choices, plan};
 use super::workers::Workers;
 use crate::control::Control;
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
@@ -21,7 +20,7 @@ use crate::names::Names;
 use crate::options::DecryptOptions;
 use crate::report::JobReport;
 use crate::sealed::SealedFile;
-use crate::target::{Target, open_for_change};
+use crate::target::{OpenedTarget, Target, open_for_change};
 use crate::verify::verify_chunks;
 
 /// Opens the sealed file at `path` in place and takes `.sealed` off its name.
@@ -40,23 +39,35 @@ pub fn decrypt_in_place(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
-    let target = open_for_change(Names::of(path)?, options.allow_links)?;
-    check_names(&target, options)?;
-    let (plan, notice) = plan(options.io, options.resilience, &target.medium)?;
-    let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
-    let reader: Arc<dyn Storage> = Arc::new(BufferedFile::new(target.file.try_clone().map_err(unreadable)?));
-    let sealed = SealedFile::open(&target.path, reader, identities, &Limits::PRODUCTION)?;
-    let journal = journal_place(&target.names, options.journal.as_deref())?;
-    if journal.path.symlink_metadata().is_ok() {
-        return Err(Refusal::JobOpen { journal: journal.path }.into());
+    let opened = open_for_change(Names::of(path)?, options.allow_links)?;
+    check_names(&opened, options)?;
+    let (plan, notice) = plan(options.io, options.resilience, &opened.medium)?;
+    let OpenedTarget { target, file, .. } = opened;
+    let sealed = SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?;
+    let place = journal_place(&target.names, options.journal.as_deref())?;
+    if place.path.symlink_metadata().is_ok() {
+        return Err(Refusal::JobOpen { journal: place.path }.into());
     }
     notice.iter().chain(&sealed.notices).for_each(|notice| control.progress.notice(notice));
+    file.sync_all().map_err(|source| OpenError::Io { path: target.path.clone(), offset: 0, source })?;
+    begin(target, place, sealed, plan, options, control, started)
+}
+
+/// From the opened file to the end of the job.
+pub(crate) fn begin(
+    mut target: Target,
+    place: JournalPlace,
+    sealed: SealedFile,
+    plan: Plan,
+    options: &DecryptOptions,
+    control: &Control<'_>,
+    started: Instant,
+) -> Result<JobReport, JobError> {
     let geometry = sealed.superblock.geometry;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes())?;
     if options.verify_first {
         verify_chunks(&target.path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
     }
-    target.file.sync_all().map_err(unreadable)?;
     let job_id = random_id()?;
     let job_sequence = sealed.superblock.job_sequence + 1;
     let choices = HeaderChoices {
@@ -69,31 +80,24 @@ pub fn decrypt_in_place(
         holes_flagged: false,
     };
     let header = journal_header(&target, geometry, plan, &choices);
-    let data = storage(plan.io, &target.file, geometry.data_len()).map_err(unreadable)?;
-    let handle = create_journal(
-        &journal,
-        &sealed.keys,
-        &header,
-        KeyArea::Empty,
-        &sealed.superblock_bytes,
-        &sealed.slot_bytes,
-    )?;
-    let Target { names, path, directory, file, identity, watch, lock, .. } = target;
+    let data = storage(plan.io, &target, geometry.data_len()).map_err(|source| OpenError::Io {
+        path: target.path.clone(),
+        offset: 0,
+        source,
+    })?;
+    let SealedFile { superblock, superblock_bytes, slot_bytes, suite, keys, .. } = sealed;
+    let journal = create_journal(&place, &keys, &header, &KeyArea::Empty, &superblock_bytes, &slot_bytes)?;
     let mut job = ActiveJob {
-        context: context(path, data, &header, Arc::clone(&sealed.keys), workers, watch),
-        journal: handle,
+        context: context(&mut target, data, &header, keys, workers),
+        journal,
         header,
-        place: journal,
-        names,
-        directory,
-        identity,
-        file,
-        resting: Superblock { job_sequence, job_id, ..sealed.superblock.clone() },
-        suite: sealed.suite,
+        place,
+        target,
+        resting: Superblock { job_sequence, job_id, ..superblock },
+        suite,
         io: plan.io.name(),
         windows_recovered: 0,
         started,
-        _lock: lock,
     };
     let mark = job.journal.settled_at_start();
     match mark_running(&mut job) {
@@ -102,7 +106,8 @@ pub fn decrypt_in_place(
     }
 }
 
-fn check_names(target: &Target, options: &DecryptOptions) -> Result<(), Refusal> {
+fn check_names(opened: &OpenedTarget, options: &DecryptOptions) -> Result<(), Refusal> {
+    let target = &opened.target;
     let names = &target.names;
     if !options.keep_name {
         if !names.given_is_sealed() {
@@ -110,12 +115,12 @@ fn check_names(target: &Target, options: &DecryptOptions) -> Result<(), Refusal>
         }
         let plain = names.path_of(&names.plain);
         let unopenable = |source| Refusal::Unopenable { path: plain.clone(), source };
-        if target.directory.identity_of(&names.plain).map_err(unopenable)?.is_some() {
+        if target.folder.identity_of(&names.plain).map_err(unopenable)?.is_some() {
             return Err(Refusal::TargetExists { path: plain });
         }
     }
     if options.journal.is_none() {
-        names.check_length(&names.journal(), target.medium.name_max)?;
+        names.check_length(&names.journal(), opened.medium.name_max)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use pageseal_format::limits::MAX_DATA_LEN;
 use pageseal_format::{FileState, Geometry, Limits, Superblock, labels};
 use pageseal_storage::Storage;
 
-use super::active::ActiveJob;
+use super::active::{ActiveJob, JournalPlace};
 use super::begin::{
     HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys, make_slots, random_id,
     storage, take_back_journal,
@@ -27,7 +27,7 @@ use crate::names::Names;
 use crate::options::{EncryptOptions, JobKeyMode};
 use crate::report::JobReport;
 use crate::sealed::{Located, agree, locate};
-use crate::target::{Target, open_for_change};
+use crate::target::{OpenedTarget, Target, open_for_change};
 
 /// Seals the file at `path` in place for all `recipients` and renames it to `PATH.sealed`.
 ///
@@ -46,16 +46,17 @@ pub fn encrypt_in_place(
     let started = Instant::now();
     let chunk_log2 = check_options(recipients, options)?;
     let names = Names::of(path)?;
-    let target = open_for_change(names, options.allow_links)?;
-    let geometry = check_file(&target, chunk_log2)?;
-    check_names(&target, options)?;
-    check_allocation(&target, options)?;
-    let (plan, notice) = plan(options.io, options.resilience, &target.medium)?;
+    let opened = open_for_change(names, options.allow_links)?;
+    let geometry = check_file(&opened.target, chunk_log2)?;
+    check_names(&opened, options)?;
+    check_allocation(&opened, options)?;
+    let (plan, notice) = plan(options.io, options.resilience, &opened.medium)?;
     notice.iter().for_each(|notice| control.progress.notice(notice));
-    if target.medium.copy_on_write || target.medium.shared_extents == Some(true) {
+    if opened.medium.copy_on_write || opened.medium.shared_extents == Some(true) {
         control.progress.notice(&Notice::OldBlocksMayStay);
     }
-    begin(target, geometry, plan, recipients, options, control, started)
+    let place = journal_place(&opened.target.names, options.journal.as_deref())?;
+    begin(opened.target, place, geometry, plan, recipients, options, control, started)
 }
 
 /// Refuses bad options before any file is opened. Returns the chunk size's logarithm.
@@ -80,9 +81,7 @@ pub(crate) fn check_options(recipients: &[Recipient], options: &EncryptOptions) 
 fn check_file(target: &Target, chunk_log2: u8) -> Result<Geometry, JobError> {
     let path = &target.path;
     let unreadable = |(offset, source)| OpenError::Io { path: path.clone(), offset, source };
-    let file = target.file.try_clone().map_err(|source| unreadable((0, source)))?;
-    let data = pageseal_storage::BufferedFile::new(file);
-    match locate(&data, &Limits::PRODUCTION).map_err(unreadable)? {
+    match locate(&*target.data, &target.limits).map_err(unreadable)? {
         Located::Plain => {}
         Located::Damaged(damage) => return Err(OpenError::Damaged { path: path.clone(), damage }.into()),
         Located::Trailer { a, b } => {
@@ -96,17 +95,17 @@ fn check_file(target: &Target, chunk_log2: u8) -> Result<Geometry, JobError> {
             return Err(OpenError::Interrupted { path: path.clone(), kind, journal_found }.into());
         }
     }
-    let data_len = target.metadata.len();
+    let data_len = target.data.len().map_err(|source| unreadable((0, source)))?;
     if data_len > MAX_DATA_LEN {
         return Err(Refusal::TooLong { path: path.clone() }.into());
     }
-    Geometry::new(data_len, chunk_log2, &Limits::PRODUCTION)
+    Geometry::new(data_len, chunk_log2, &target.limits)
         .map_err(|_| Refusal::TooLong { path: path.clone() }.into())
 }
 
-fn check_names(target: &Target, options: &EncryptOptions) -> Result<(), Refusal> {
-    let names = &target.names;
-    let limit = target.medium.name_max;
+fn check_names(opened: &OpenedTarget, options: &EncryptOptions) -> Result<(), Refusal> {
+    let names = &opened.target.names;
+    let limit = opened.medium.name_max;
     if !options.keep_name && names.given_is_sealed() {
         // `x.sealed` would become `x.sealed`: the name says sealed though the content is not.
         return Err(Refusal::TargetExists { path: names.path_of(&names.sealed) });
@@ -114,7 +113,7 @@ fn check_names(target: &Target, options: &EncryptOptions) -> Result<(), Refusal>
     if !options.keep_name {
         names.check_length(&names.sealed, limit)?;
         let unopenable = |source| Refusal::Unopenable { path: names.path_of(&names.sealed), source };
-        if target.directory.identity_of(&names.sealed).map_err(unopenable)?.is_some() {
+        if opened.target.folder.identity_of(&names.sealed).map_err(unopenable)?.is_some() {
             return Err(Refusal::TargetExists { path: names.path_of(&names.sealed) });
         }
     }
@@ -125,22 +124,26 @@ fn check_names(target: &Target, options: &EncryptOptions) -> Result<(), Refusal>
 }
 
 /// A sparse file would grow to its full length on disk.
-fn check_allocation(target: &Target, options: &EncryptOptions) -> Result<(), JobError> {
-    let unsynced = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
+fn check_allocation(opened: &OpenedTarget, options: &EncryptOptions) -> Result<(), JobError> {
+    let path = &opened.target.path;
+    let unsynced = |source| OpenError::Io { path: path.clone(), offset: 0, source };
     // Must be on the medium before the first store; and only then are all its blocks allocated.
-    target.file.sync_all().map_err(unsynced)?;
-    let metadata = target.file.metadata().map_err(unsynced)?;
+    opened.file.sync_all().map_err(unsynced)?;
+    let metadata = opened.file.metadata().map_err(unsynced)?;
     let (len, allocated) = (metadata.len(), metadata.blocks() * 512);
     let is_sparse = len >= 1 << 16 && allocated < len / 10 * 9;
     if is_sparse && !options.allow_sparse {
-        let path = target.path.clone();
+        let path = path.clone();
         return Err(Refusal::Sparse { path, allocated_bytes: allocated, len_bytes: len }.into());
     }
     Ok(())
 }
 
-fn begin(
-    target: Target,
+/// From the checked file to the end of the job.
+#[expect(clippy::too_many_arguments, reason = "what was found out before, each part once")]
+pub(crate) fn begin(
+    mut target: Target,
+    place: JournalPlace,
     geometry: Geometry,
     plan: Plan,
     recipients: &[Recipient],
@@ -149,7 +152,6 @@ fn begin(
     started: Instant,
 ) -> Result<JobReport, JobError> {
     let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
-    let place = journal_place(&target.names, options.journal.as_deref())?;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes())?;
     let made = make_file_keys(suite, geometry.chunk_log2())?;
     let slots = make_slots(suite, geometry.chunk_log2(), &made, recipients)?;
@@ -176,29 +178,24 @@ fn begin(
         holes_flagged: options.allow_sparse,
     };
     let header = journal_header(&target, geometry, plan, &choices);
-    let data = storage(plan.io, &target.file, geometry.data_len())
+    let data = storage(plan.io, &target, geometry.data_len())
         .map_err(|source| Refusal::Unopenable { path: target.path.clone(), source })?;
     let key_area = job_key::make(options.job_key, &job_id, &made.file_id, &made.file_key)?;
     tell_of_job_key(options.job_key, &key_area, control);
     let superblock = resting.encode(|body| made.keys.metadata.mac(labels::SUPERBLOCK, body));
-    let journal = create_journal(&place, &made.keys, &header, key_area, &superblock, &slots)
+    let journal = create_journal(&place, &made.keys, &header, &key_area, &superblock, &slots)
         .inspect_err(|_| job_key::forget(&job_id))?;
-    let Target { names, path, directory, file, identity, watch, lock, .. } = target;
     let mut job = ActiveJob {
-        context: context(path, data, &header, made.keys, workers, watch),
+        context: context(&mut target, data, &header, made.keys, workers),
         journal,
         header,
         place,
-        names,
-        directory,
-        identity,
-        file,
+        target,
         resting,
         suite,
         io: plan.io.name(),
         windows_recovered: 0,
         started,
-        _lock: lock,
     };
     reserve_or_take_back(&job, options.allow_sparse)?;
     let mark = job.journal.settled_at_start();
@@ -221,11 +218,17 @@ fn reserve_or_take_back(job: &ActiveJob, fill_holes: bool) -> Result<(), Refusal
     let geometry = &job.context.geometry;
     let start = if fill_holes { 0 } else { geometry.data_len() };
     let needed_bytes = geometry.sealed_len() - start;
-    let Err(source) = job.context.data.reserve(start, needed_bytes) else { return Ok(()) };
+    let data = &*job.context.data;
     let path = job.context.path.clone();
-    let took_back = job.context.data.set_len(geometry.data_len()).and_then(|()| job.context.data.sync_all());
+    // Whoever appended since the file was looked at keeps what he wrote.
+    if data.len().is_ok_and(|len| len != geometry.data_len()) {
+        take_back_journal(&job.place, &job.header.job_id);
+        return Err(Refusal::OpenForWriting { path });
+    }
+    let Err(source) = data.reserve(start, needed_bytes) else { return Ok(()) };
+    let took_back = data.set_len(geometry.data_len()).and_then(|()| data.sync_all());
     if took_back.is_ok() {
-        finish::restore_modified(&job.file, &job.header);
+        finish::restore_modified(data, &job.header);
         take_back_journal(&job.place, &job.header.job_id);
     }
     Err(if is_full(&source) {

@@ -1,15 +1,12 @@
 //! The end of a job: superblocks or truncation, then names, then the journal's removal.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
 use std::io;
 
 use pageseal_crypto::DerivedKeys;
 use pageseal_format::journal::{Direction, JournalHeader};
 use pageseal_format::{Superblock, labels};
-use pageseal_storage::Storage;
-use pageseal_storage::attributes::set_modified;
-use pageseal_storage::directory::{Directory, FileIdentity};
+use pageseal_storage::{FileIdentity, Folder, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
 use super::context::io_cause;
@@ -18,6 +15,7 @@ use crate::control::{Control, Notice};
 use crate::error::{InterruptCause, JobError};
 use crate::names::Names;
 use crate::report::JobReport;
+use crate::target::Target;
 
 /// Writes both copies, one after the other, each durable before the next is touched: at any time at least one
 /// is whole.
@@ -42,8 +40,8 @@ pub(crate) fn truncate(data: &dyn Storage, data_len: u64) -> Result<(), Interrup
 }
 
 /// The content is what it was, so the modification time is too. Best effort: a file system may refuse.
-pub(crate) fn restore_modified(file: &File, header: &JournalHeader) {
-    let _ = set_modified(file, (header.mtime_seconds, header.mtime_nanoseconds));
+pub(crate) fn restore_modified(data: &dyn Storage, header: &JournalHeader) {
+    let _ = data.set_modified((header.mtime_seconds, header.mtime_nanoseconds));
 }
 
 /// After FINISHED: wipes the keys, gives the file its name, removes the journal. Every step can be repeated.
@@ -59,21 +57,27 @@ pub(crate) fn settle_names(
     }
     job_key::forget(&job.header.job_id);
     let wanted = job.wanted_name(direction);
-    let holder = NameHolder { directory: &*job.directory, names: &job.names, identity: job.identity };
+    let holder = NameHolder::of(&job.target);
     let named = give_name(&holder, &wanted, control)
         .and_then(|name| remove_journal(&job.place).map(|()| name))
         .map_err(|source| io_cause("settling names", 0, source));
     match named {
-        Ok(name) => Ok(job.report(direction, job.names.path_of(&name), name != wanted)),
+        Ok(name) => Ok(job.report(direction, job.target.names.path_of(&name), name != wanted)),
         Err(cause) => Err(job.interrupted(direction, watermark, cause)),
     }
 }
 
 /// A file and the name that it was opened by.
 pub(crate) struct NameHolder<'a> {
-    pub(crate) directory: &'a dyn Directory,
-    pub(crate) names: &'a Names,
-    pub(crate) identity: FileIdentity,
+    folder: &'a dyn Folder,
+    names: &'a Names,
+    identity: FileIdentity,
+}
+
+impl<'a> NameHolder<'a> {
+    pub(crate) fn of(target: &'a Target) -> Self {
+        NameHolder { folder: &*target.folder, names: &target.names, identity: target.identity }
+    }
 }
 
 /// Renames without overwriting, and only if the old name still is this file. Returns the name that the file has then.
@@ -82,18 +86,18 @@ pub(crate) fn give_name(
     wanted: &OsStr,
     control: &Control<'_>,
 ) -> io::Result<OsString> {
-    let NameHolder { directory, names, identity } = holder;
+    let NameHolder { folder, names, identity } = holder;
     let given = &names.given;
-    if wanted == given || directory.identity_of(wanted)? == Some(*identity) {
+    if wanted == given || folder.identity_of(wanted)? == Some(*identity) {
         return Ok(wanted.to_os_string());
     }
-    if directory.identity_of(given)? != Some(*identity) {
+    if folder.identity_of(given)? != Some(*identity) {
         control.progress.notice(&Notice::NameGone { name: names.path_of(given) });
         return Ok(given.clone());
     }
-    match directory.rename_noreplace(given, wanted) {
+    match folder.rename_noreplace(given, wanted) {
         Ok(()) => {
-            directory.sync()?;
+            folder.sync()?;
             Ok(wanted.to_os_string())
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -107,10 +111,10 @@ pub(crate) fn give_name(
 
 /// Removes a journal whose job is over.
 pub(crate) fn remove_journal(place: &JournalPlace) -> io::Result<()> {
-    match place.directory.remove(&place.name) {
+    match place.folder.remove(&place.name) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    place.directory.sync()
+    place.folder.sync()
 }

@@ -1,15 +1,14 @@
 //! A FINISHED journal was left over: the job is done, its keys are wiped, so no MAC can be checked. It may give the file
 //! its name and be removed, if the file itself agrees that the job is done; nothing else.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use pageseal_crypto::Suite;
+use pageseal_format::FileState;
 use pageseal_format::journal::{
     Direction, JobKind, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, PhaseRecord,
 };
-use pageseal_format::{FileState, Limits};
-use pageseal_storage::{BufferedFile, Storage};
+use pageseal_storage::Storage;
 
 use super::active::{JournalPlace, resilience_name};
 use super::finish::{NameHolder, give_name, remove_journal};
@@ -46,7 +45,7 @@ pub(crate) fn finish(
     // Again, because the run that said FINISHED may have been stopped before it wiped them.
     log.write_all_at(&[0; KEY_AREA_LEN], KEY_AREA_OFFSET).and_then(|()| log.sync_data()).map_err(failed)?;
     job_key::forget(&header.job_id);
-    let holder = NameHolder { directory: &*target.directory, names, identity: target.identity };
+    let holder = NameHolder::of(target);
     let name = give_name(&holder, wanted, control).map_err(failed)?;
     remove_journal(place).map_err(failed)?;
     let suite = Suite::try_from(header.suite)
@@ -70,11 +69,10 @@ pub(crate) fn finish(
 /// Whether the file is in the state that the job should have left: sealed by this very job, or plain and of its length.
 fn file_agrees(target: &Target, header: &JournalHeader, sealed: bool) -> Result<bool, OpenError> {
     let unreadable = |(offset, source)| OpenError::Io { path: target.path.clone(), offset, source };
-    let file = target.file.try_clone().map_err(|source| unreadable((0, source)))?;
-    let data: Arc<dyn Storage> = Arc::new(BufferedFile::new(file));
-    let located = locate(&*data, &Limits::PRODUCTION).map_err(unreadable)?;
+    let len = target.data.len().map_err(|source| unreadable((0, source)))?;
+    let located = locate(&*target.data, &target.limits).map_err(unreadable)?;
     Ok(match located {
-        Located::Plain => !sealed && target.metadata.len() == header.geometry.data_len(),
+        Located::Plain => !sealed && len == header.geometry.data_len(),
         Located::Trailer { a, b } => {
             sealed
                 && [a, b].iter().filter_map(|copy| copy.good()).all(|found| {

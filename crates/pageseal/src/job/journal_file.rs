@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use pageseal_crypto::DerivedKeys;
 use pageseal_journal::{Authenticator, Log};
-use pageseal_storage::Storage;
-use pageseal_storage::directory::RealDirectory;
+use pageseal_storage::{RealDirectory, Storage};
 
 use super::active::JournalPlace;
 use crate::error::Refusal;
@@ -63,5 +62,5 @@ pub(crate) fn journal_place(names: &Names, elsewhere: Option<&Path>) -> Result<J
     };
     let opened = RealDirectory::open(&directory)
         .map_err(|source| Refusal::JournalUnmakable { path: path.clone(), source })?;
-    Ok(JournalPlace { directory: Arc::new(opened), name, path: PathBuf::from(&path) })
+    Ok(JournalPlace { folder: Arc::new(opened), name, path: PathBuf::from(&path) })
 }

@@ -44,6 +44,23 @@ pub(crate) struct Plan {
     pub(crate) io: Io,
     pub(crate) resilience: Resilience,
     pub(crate) record_kind: RecordKind,
+    /// Sizes other than those that suit the file: a simulation wants many windows in a small file.
+    pub(crate) fixed_sizes: Option<(u64, u8)>,
+}
+
+impl Plan {
+    /// Sizes of the windows and of the ring.
+    pub(crate) fn sizes(&self, geometry: &Geometry) -> WindowSizes {
+        match self.fixed_sizes {
+            Some((window_len, ring_slots)) if self.record_kind != RecordKind::None => WindowSizes {
+                window_len,
+                ring_slots,
+                slot_stride: slot_stride(geometry, window_len, self.record_kind),
+            },
+            Some((window_len, _)) => WindowSizes { window_len, ring_slots: 0, slot_stride: 0 },
+            None => window_sizes(geometry, self.record_kind),
+        }
+    }
 }
 
 /// Refuses what contradicts itself, before any file is looked at.
@@ -84,12 +101,13 @@ pub(crate) fn plan(
         ResilienceChoice::Process => (Resilience::Process, None),
         ResilienceChoice::None => (Resilience::None, None),
     };
-    Ok((Plan { io, resilience, record_kind: record_kind(io, resilience) }, notice))
+    let record_kind = record_kind(io, resilience);
+    Ok((Plan { io, resilience, record_kind, fixed_sizes: None }, notice))
 }
 
 /// What a window's record must hold so that the store can be interrupted anywhere. A kill can stop a store into a
 /// mapping in the middle of a sector, which fingerprints cannot undo; a `pwrite` ends at a page.
-fn record_kind(io: Io, resilience: Resilience) -> RecordKind {
+pub(crate) fn record_kind(io: Io, resilience: Resilience) -> RecordKind {
     match (resilience, io) {
         (Resilience::None, _) => RecordKind::None,
         (Resilience::Journal, _) | (Resilience::Process, Io::Mmap) => RecordKind::FingerprintsAndPayload,
@@ -108,14 +126,14 @@ pub(crate) fn io_for_records(choice: IoChoice, records: RecordKind) -> Result<Io
 
 /// Sizes of the windows and of the ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct WindowPlanSizes {
+pub(crate) struct WindowSizes {
     pub(crate) window_len: u64,
     pub(crate) ring_slots: u8,
     pub(crate) slot_stride: u64,
 }
 
 /// Windows that suit the file's size.
-pub(crate) fn window_sizes(geometry: &Geometry, records: RecordKind) -> WindowPlanSizes {
+fn window_sizes(geometry: &Geometry, records: RecordKind) -> WindowSizes {
     let step = WINDOW_CHUNK_MULTIPLE * geometry.chunk_len_bytes();
     let logged = records == RecordKind::FingerprintsAndPayload;
     let largest = if logged { LARGEST_LOGGED_WINDOW_BYTES } else { LARGEST_WINDOW_BYTES };
@@ -128,9 +146,9 @@ pub(crate) fn window_sizes(geometry: &Geometry, records: RecordKind) -> WindowPl
         RING_SLOTS
     };
     if records == RecordKind::None {
-        return WindowPlanSizes { window_len, ring_slots: 0, slot_stride: 0 };
+        return WindowSizes { window_len, ring_slots: 0, slot_stride: 0 };
     }
-    WindowPlanSizes {
+    WindowSizes {
         window_len,
         ring_slots: windows.clamp(2, most) as u8,
         slot_stride: slot_stride(geometry, window_len, records),

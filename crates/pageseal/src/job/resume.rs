@@ -8,10 +8,9 @@ use std::time::Instant;
 use pageseal_crypto::{DerivedKeys, FileKey, Suite};
 use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind};
 use pageseal_format::limits::{BLOCK, BLOCK_LEN, SUPERBLOCK_LEN};
-use pageseal_format::{FileState, Limits, Superblock, labels};
+use pageseal_format::{FileState, Superblock, labels};
 use pageseal_journal::{Journal, JournalError, Replay, SettledMark, UnverifiedJournal};
-use pageseal_storage::directory::Access;
-use pageseal_storage::{BufferedFile, Storage};
+use pageseal_storage::Storage;
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{context, keep_from_swap, storage};
@@ -26,7 +25,7 @@ use crate::names::Names;
 use crate::options::ResumeOptions;
 use crate::report::JobReport;
 use crate::sealed::{FoundSuperblock, Located, SuperblockCopy, authenticate, check_macs, hash_of, locate};
-use crate::target::{Target, open_for_change};
+use crate::target::{OpenedTarget, Target, open_for_change};
 
 /// What the caller wants of an interrupted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,8 +72,21 @@ fn go_on(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     let names = existing_name(Names::of(path)?);
-    let target = open_for_change(names, true)?;
+    let OpenedTarget { target, .. } = open_for_change(names, true)?;
     let place = journal_place(&target.names, options.journal.as_deref())?;
+    continue_on(target, place, identities, options, wish, control, started)
+}
+
+/// From the opened file to the end of the job.
+fn continue_on(
+    mut target: Target,
+    place: JournalPlace,
+    identities: &Identities,
+    options: &ResumeOptions,
+    wish: Wish,
+    control: &Control<'_>,
+    started: Instant,
+) -> Result<JobReport, JobError> {
     let (journal, log) = open_journal(&target, &place)?;
     let header = journal.header().clone();
     if let Some(phase) = journal.phase_unverified().filter(|phase| phase.phase == Phase::Finished) {
@@ -86,10 +98,9 @@ fn go_on(
     let io = io_for_records(options.io, header.record_kind)?;
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes())?;
     let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
-    let data = storage(io, &target.file, header.geometry.data_len()).map_err(unreadable)?;
+    let data = storage(io, &target, header.geometry.data_len()).map_err(unreadable)?;
     check_belongs(&target, &place, &*data, &header, &phase, &unlocked)?;
-    let Target { names, path, directory, file, identity, watch, lock, .. } = target;
-    let mut context = context(path, data, &header, unlocked.keys, workers, watch);
+    let mut context = context(&mut target, data, &header, unlocked.keys, workers);
     context.running_len = context.data.len().map_err(|source| OpenError::Io {
         path: context.path.clone(),
         offset: 0,
@@ -100,16 +111,12 @@ fn go_on(
         journal: unlocked.journal,
         header,
         place,
-        names,
-        directory,
-        identity,
-        file,
+        target,
         resting: unlocked.resting,
         suite: unlocked.suite,
         io: io.name(),
         windows_recovered: 0,
         started,
-        _lock: lock,
     };
     continue_job(job, unlocked.replay, &unlocked.slots, wish, control)
 }
@@ -125,20 +132,19 @@ fn open_journal(
     target: &Target,
     place: &JournalPlace,
 ) -> Result<(UnverifiedJournal, Arc<dyn Storage>), JobError> {
-    let file = match place.directory.open_file(&place.name, Access::ReadWrite) {
-        Ok(file) => file,
+    let log = match place.folder.open_storage(&place.name) {
+        Ok(log) => log,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(without_journal(target, place));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            let what = "something else";
+            return Err(Refusal::NotRegular { path: place.path.clone(), what }.into());
         }
         Err(source) => return Err(OpenError::Io { path: place.path.clone(), offset: 0, source }.into()),
     };
     let unreadable = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        let what = "something else";
-        return Err(Refusal::NotRegular { path: place.path.clone(), what }.into());
-    }
-    let log: Arc<dyn Storage> = Arc::new(BufferedFile::new(file));
-    match Journal::open(Arc::new(FileLog(Arc::clone(&log))), &Limits::PRODUCTION) {
+    match Journal::open(Arc::new(FileLog(Arc::clone(&log))), &target.limits) {
         Ok(journal) => Ok((journal, log)),
         Err(JournalError::Io { source, .. }) => Err(unreadable(source).into()),
         Err(error) => Err(journal_damage(place, &error)),
@@ -148,13 +154,9 @@ fn open_journal(
 /// No journal: either there is nothing to go on with, or the file cannot be recovered without it.
 fn without_journal(target: &Target, place: &JournalPlace) -> JobError {
     let path = target.path.clone();
-    let data = match target.file.try_clone() {
-        Ok(file) => BufferedFile::new(file),
-        Err(source) => return OpenError::Io { path, offset: 0, source }.into(),
-    };
     let in_job =
         |copy: &SuperblockCopy| copy.good().is_some_and(|found| found.superblock.state != FileState::Sealed);
-    match locate(&data, &Limits::PRODUCTION) {
+    match locate(&*target.data, &target.limits) {
         Ok(Located::Trailer { a, b }) if in_job(&a) || in_job(&b) => {
             let damage = Damage::JournalMissing { journal: place.path.clone() };
             OpenError::Damaged { path, damage }.into()
@@ -192,7 +194,7 @@ fn unlock(
     };
     let mut block = Box::new([0; SUPERBLOCK_LEN]);
     block.copy_from_slice(journal.superblock_block());
-    let copy = FoundSuperblock::parse(block, &Limits::PRODUCTION).map_err(|error| bad(&error.to_string()))?;
+    let copy = FoundSuperblock::parse(block, &target.limits).map_err(|error| bad(&error.to_string()))?;
     let slots = journal.slot_area_bytes().to_vec();
     let area = journal.slot_area().clone();
     let superblock = &copy.superblock;
@@ -352,7 +354,7 @@ fn check_superblocks(
             offset,
             source,
         })?;
-        let Ok(found) = FoundSuperblock::parse(block, &Limits::PRODUCTION) else { continue };
+        let Ok(found) = FoundSuperblock::parse(block, &target.limits) else { continue };
         let block = &found.superblock;
         if block.file_id != header.file_id || block.geometry != header.geometry {
             return Err(Refusal::ForeignJournal { journal: place.path.clone() }.into());

@@ -281,3 +281,48 @@ pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let result = std::process::Command::new(program).args(arguments).output();
     result.is_ok_and(|output| output.status.success())
 }
+
+/// A window of a small file: 64 chunks of 64 KiB.
+pub const WINDOW: u64 = 4 << 20;
+
+/// Seals `path` until the first window is settled, then stops it as Ctrl-C does. Returns where the journal lies.
+pub fn interrupt_encrypt(path: &Path, keys: &Keys, options: &pageseal::EncryptOptions) -> PathBuf {
+    let cancellation = pageseal::Cancellation::new();
+    let flag = cancellation.clone();
+    let recorder = Recorder::at_first_window(move || flag.cancel());
+    let control = pageseal::Control { progress: &recorder, cancellation };
+    let recipients = std::slice::from_ref(&keys.recipient);
+    let error = pageseal::encrypt_in_place(path, recipients, options, &control).expect_err("was stopped");
+    journal_of_stopped(error, pageseal::JobKind::Encrypt)
+}
+
+/// Opens `path` until the first window is settled, then stops it as Ctrl-C does. Returns where the journal lies.
+pub fn interrupt_decrypt(path: &Path, keys: &Keys, options: &pageseal::DecryptOptions) -> PathBuf {
+    let cancellation = pageseal::Cancellation::new();
+    let flag = cancellation.clone();
+    let recorder = Recorder::at_first_window(move || flag.cancel());
+    let control = pageseal::Control { progress: &recorder, cancellation };
+    let error =
+        pageseal::decrypt_in_place(path, &keys.identities(), options, &control).expect_err("was stopped");
+    journal_of_stopped(error, pageseal::JobKind::Decrypt)
+}
+
+fn journal_of_stopped(error: pageseal::JobError, expected: pageseal::JobKind) -> PathBuf {
+    assert_eq!(error.class(), pageseal::ErrorClass::Interrupted, "{error:?}");
+    match error {
+        pageseal::JobError::Interrupted {
+            kind,
+            rolling_back: false,
+            done_bytes,
+            total_bytes,
+            journal,
+            cause: pageseal::InterruptCause::Cancelled,
+            ..
+        } => {
+            assert_eq!(kind, expected);
+            assert!((WINDOW..total_bytes).contains(&done_bytes), "{done_bytes} of {total_bytes}");
+            journal
+        }
+        other => panic!("{other:?}"),
+    }
+}

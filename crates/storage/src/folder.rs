@@ -1,0 +1,88 @@
+//! What a job does with the folder that its file and journal lie in. Less than a [`Directory`], and in terms of
+//! [`Storage`], so that a simulated folder can stand in for a real one.
+
+use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
+
+use crate::{Access, BufferedFile, Directory, FileIdentity, Storage};
+
+/// A folder with files in it. Every [`Directory`] is one. Names are single components.
+pub trait Folder: Send + Sync + Debug {
+    /// As [`Directory::identity_of`].
+    ///
+    /// # Errors
+    /// Those of `fstatat`, except `ENOENT`.
+    fn identity_of(&self, name: &OsStr) -> io::Result<Option<FileIdentity>>;
+
+    /// As [`Directory::rename_noreplace`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if `to` exists.
+    fn rename_noreplace(&self, from: &OsStr, to: &OsStr) -> io::Result<()>;
+
+    /// Removes the name of a file.
+    ///
+    /// # Errors
+    /// Those of `unlinkat`.
+    fn remove(&self, name: &OsStr) -> io::Result<()>;
+
+    /// Makes the names durable as they are now.
+    ///
+    /// # Errors
+    /// Those of `fsync`.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Makes a file that has its name only once `fill` has written and synced it, and makes the name durable. If
+    /// anything fails no name is left, or if the last step fails, one of a whole file.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if the name exists; those of `fill`; those of the system.
+    fn create_whole(
+        &self,
+        name: &OsStr,
+        fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
+    ) -> io::Result<()>;
+
+    /// Opens a regular file for reading and writing.
+    ///
+    /// # Errors
+    /// Those of `openat`; [`io::ErrorKind::InvalidInput`] for anything but a regular file.
+    fn open_storage(&self, name: &OsStr) -> io::Result<Arc<dyn Storage>>;
+}
+
+impl<D: Directory> Folder for D {
+    fn identity_of(&self, name: &OsStr) -> io::Result<Option<FileIdentity>> {
+        Directory::identity_of(self, name)
+    }
+
+    fn rename_noreplace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        Directory::rename_noreplace(self, from, to)
+    }
+
+    fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Directory::remove(self, name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Directory::sync(self)
+    }
+
+    fn create_whole(
+        &self,
+        name: &OsStr,
+        fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let file = self.create_unnamed()?;
+        let storage: Arc<dyn Storage> = Arc::new(BufferedFile::new(file.try_clone()?));
+        fill(&storage)?;
+        self.link_temporary(&file, name)?;
+        Directory::sync(self)
+    }
+
+    fn open_storage(&self, name: &OsStr) -> io::Result<Arc<dyn Storage>> {
+        let file: File = self.open_file(name, Access::ReadWrite)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        Ok(Arc::new(BufferedFile::new(file)))
+    }
+}
