@@ -15,6 +15,7 @@ import hmac
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nacl.bindings
+import pageseal_reader as reader
 import pyaegis
 import pyrage
 import pytest
@@ -32,8 +34,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.kbkdf import KBKDFCMAC, CounterLocation, Mode
-
-import pageseal_reader as reader
 
 READER_PATH = Path(reader.__file__)
 SUITES = (1, 2, 3)
@@ -856,20 +856,46 @@ def test_published_example_decrypts() -> None:
         decrypt(raw)
 
 
-def test_published_example_is_what_the_document_shows() -> None:
-    sealed = reader.SealedFile(io.BytesIO((EXAMPLE / "sealed.bin").read_bytes()))
+def example_in_the_document() -> str:
+    """Section 8 of the document."""
     document = (EXAMPLE.parent.parent / "FORMAT.md").read_text(encoding="utf-8")
+    return document[document.index("### 8.1 ") :]
+
+
+def test_published_example_has_the_keys_that_the_document_shows() -> None:
+    document = example_in_the_document()
+    sealed = reader.SealedFile(io.BytesIO((EXAMPLE / "sealed.bin").read_bytes()))
     payload = example_credentials().unwrap(sealed.slots()[0])
     assert payload is not None
     keys = reader.Keys(payload[:32], sealed.superblock)
-    sealed.unlock(example_credentials())
-    made_at, recipient = sealed.slot_info(sealed.slots()[0]) or (0, "")
-    shown = [payload[:32], sealed.superblock.header_hash, sealed.superblock.commitment]
-    shown += [keys.derive(label) for label in (b"chunk", b"metadata", b"slot info", b"journal")]
-    shown += [sealed.superblock.raw[4032:4064], sealed.superblock.raw[4064:]]
+    shown = [payload[:32], sealed.superblock.header_hash]
+    labels = (b"commitment", b"chunk", b"metadata", b"slot info", b"journal")
+    shown += [keys.derive(label) for label in labels]
     for value in shown:
         assert value.hex() in document
-    assert str(made_at) in document and recipient in document
+    sealed.unlock(example_credentials())
+    made_at, recipient = sealed.slot_info(sealed.slots()[0]) or (0, "")
+    assert str(made_at) in document and le(made_at, 8).hex(" ") in document
+    assert recipient in document
+
+
+@pytest.mark.parametrize(
+    ("section", "file", "lines"), [("8.1", "sealed.bin", 60), ("8.2", "interrupted.journal", 60)]
+)
+def test_published_example_has_the_bytes_that_the_document_shows(
+    section: str, file: str, lines: int
+) -> None:
+    raw = (EXAMPLE / file).read_bytes()
+    text = example_in_the_document()
+    start = text.index(f"### {section} ")
+    end = text.find("\n### ", start + 1)
+    shown = re.findall(
+        r"^ *(\d+)  ((?:[0-9a-f]{2} )*[0-9a-f]{2})(?:  |$)", text[start:end], re.MULTILINE
+    )
+    assert len(shown) >= lines
+    for offset, value in shown:
+        expected = bytes.fromhex(value)
+        assert raw[int(offset) : int(offset) + len(expected)] == expected, offset
 
 
 def test_published_interrupted_example_is_not_read() -> None:

@@ -32,6 +32,8 @@ mod out_of_place;
 pub mod process;
 mod report;
 mod sealed;
+#[cfg(test)]
+mod simulation;
 mod target;
 mod trailer_backup;
 mod verify;

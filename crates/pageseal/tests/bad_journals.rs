@@ -319,31 +319,77 @@ fn a_finished_decrypts_journal_does_not_touch_the_plain_file() {
     assert_eq!(digest(&file), content);
 }
 
-#[test]
-fn an_earlier_journal_of_the_same_job_destroys_nothing() {
-    let place = Place::new();
-    let file = place.plain("file", LEN);
-    let content = digest(&file);
-    let journal = place.encrypt_half(&file);
-    let early = fs::read(&journal).unwrap();
-    // Goes on and is stopped again: the journal and the file are ahead of the copy now.
+/// Runs `call` until the first window is settled.
+fn stop(call: impl FnOnce(&Control<'_>) -> Result<JobReport, JobError>) {
     let cancellation = pageseal::Cancellation::new();
     let flag = cancellation.clone();
     let recorder = support::Recorder::at_first_window(move || flag.cancel());
-    let control = Control { progress: &recorder, cancellation };
-    let result = resume(&file, &place.identities, &ResumeOptions::default(), &control);
-    let half = fs::read(&file).unwrap_or_default();
-    if result.is_ok() {
-        panic!("the file is too small to be stopped twice");
-    }
-    let late = fs::read(&journal).unwrap();
+    let error = call(&Control { progress: &recorder, cancellation }).expect_err("was stopped");
+    assert!(matches!(error, JobError::Interrupted { .. }), "{error:?}");
+}
+
+/// An earlier journal of a job that is still open: all its MACs are right, and it says that less is converted
+/// than is. Whoever believes it seals ciphertext again, or takes it for plaintext.
+fn replay_earlier_journal(decrypting: bool, backward: bool) {
+    let place = Place::new();
+    let file = place.plain("file", 16 * WINDOW + 1);
+    let content = digest(&file);
+    let options = ResumeOptions { decrypt: true, ..ResumeOptions::default() };
+    let (name, journal) = if decrypting {
+        let sealed = place.encrypt(&file).unwrap().path.unwrap();
+        let journal = interrupt_decrypt(&sealed, &place.keys, &DecryptOptions::default());
+        (sealed, journal)
+    } else {
+        (file.clone(), place.encrypt_half(&file))
+    };
+    let early = fs::read(&journal).unwrap();
+    stop(|control| resume(&name, &place.identities, &options, control));
+    let (late, half) = (fs::read(&journal).unwrap(), fs::read(&name).unwrap());
     fs::write(&journal, &early).unwrap();
-    let _ = place.rollback(&file);
-    // Whatever that did, the right file and journal give everything back.
-    fs::write(&file, &half).unwrap();
+    let before = support::Snapshot::of(place.path());
+    let error =
+        if backward { place.rollback(&name) } else { place.resume(&name) }.expect_err("an earlier journal");
+    assert!(
+        matches!(
+            error,
+            JobError::Open(OpenError::Damaged { .. })
+                | JobError::Interrupted { cause: pageseal::InterruptCause::Damaged(_), .. }
+        ),
+        "{error:?}"
+    );
+    assert!(fs::read(&name).unwrap() == half, "the file was changed");
+    if matches!(error, JobError::Open(_)) {
+        before.assert_unchanged(place.path(), "replayed journal");
+    }
     fs::write(&journal, &late).unwrap();
-    place.rollback(&file).unwrap();
+    place.resume(&name).unwrap();
+    if !decrypting {
+        place.decrypt(&place.path().join("file.sealed")).unwrap();
+    }
     assert_eq!(digest(&file), content);
+}
+
+#[test]
+#[ignore = "engine bug: an earlier journal of the same open job is believed; data is destroyed without a word"]
+fn an_earlier_journal_of_an_encrypt_does_not_seal_twice() {
+    replay_earlier_journal(false, false);
+}
+
+#[test]
+#[ignore = "engine bug: an earlier journal of the same open job is believed; data is destroyed without a word"]
+fn an_earlier_journal_of_an_encrypt_does_not_roll_back() {
+    replay_earlier_journal(false, true);
+}
+
+#[test]
+fn an_earlier_journal_of_a_decrypt_does_not_go_on() {
+    replay_earlier_journal(true, false);
+}
+
+#[test]
+#[ignore = "engine bug: an earlier journal of the same open job is believed; data is destroyed without a word"]
+fn an_earlier_journal_of_a_decrypt_does_not_roll_back() {
+    replay_earlier_journal(true, true);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::io;
 
 use pageseal_crypto::DerivedKeys;
 use pageseal_format::journal::{Direction, JournalHeader};
-use pageseal_format::{Superblock, labels};
+use pageseal_format::limits::SUPERBLOCK_LEN;
+use pageseal_format::{Geometry, Superblock, labels};
 use pageseal_storage::{FileIdentity, Folder, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
@@ -17,20 +18,32 @@ use crate::names::Names;
 use crate::report::JobReport;
 use crate::target::Target;
 
-/// Writes both copies, one after the other, each durable before the next is touched: at any time at least one
-/// is whole.
+/// Writes both copies, one after the other, each durable before the next is touched: at any time at least one is whole. If an
+/// earlier run was stopped inside of copy B, that one is written first, because copy A is the only whole one then.
 pub(crate) fn write_superblocks(
     data: &dyn Storage,
     superblock: &Superblock,
     keys: &DerivedKeys,
 ) -> Result<(), InterruptCause> {
     let block = superblock.encode(|body| keys.metadata.mac(labels::SUPERBLOCK, body));
-    for offset in [superblock.geometry.superblock_a_offset(), superblock.geometry.superblock_b_offset()] {
+    let geometry = &superblock.geometry;
+    let mut offsets = [geometry.superblock_a_offset(), geometry.superblock_b_offset()];
+    if is_torn(data, geometry, offsets[1])? {
+        offsets.reverse();
+    }
+    for offset in offsets {
         data.write_all_at(&block[..], offset)
             .map_err(|source| io_cause("writing a superblock", offset, source))?;
         data.sync_data().map_err(|source| io_cause("syncing a superblock", offset, source))?;
     }
     Ok(())
+}
+
+fn is_torn(data: &dyn Storage, geometry: &Geometry, offset: u64) -> Result<bool, InterruptCause> {
+    let mut block = [0; SUPERBLOCK_LEN];
+    data.read_exact_at(&mut block, offset)
+        .map_err(|source| io_cause("reading a superblock", offset, source))?;
+    Ok(Superblock::parse(&block, geometry.limits()).is_err())
 }
 
 /// Cuts the trailer off. The caller has made the phase TRUNCATING durable.

@@ -30,6 +30,16 @@ pub(crate) use encrypt::check_options as check_encrypt_options;
 pub(crate) use journal_file::{FileLog, journal_place};
 pub(crate) use workers::{Tile, Workers};
 
+#[cfg(test)]
+pub(crate) mod for_simulation {
+    //! The beginnings of jobs below the file system.
+    pub(crate) use super::active::JournalPlace;
+    pub(crate) use super::decrypt::begin as begin_decrypt;
+    pub(crate) use super::encrypt::begin as begin_encrypt;
+    pub(crate) use super::plan::{Io, Plan, record_kind};
+    pub(crate) use super::resume::{Wish, continue_on};
+}
+
 /// The kind as the library's users see it.
 pub(crate) fn public_kind(kind: pageseal_format::journal::JobKind) -> crate::report::JobKind {
     match kind {

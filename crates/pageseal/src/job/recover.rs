@@ -3,11 +3,12 @@
 
 use std::ops::Range;
 
+use pageseal_crypto::{ChunkCipher, ChunkMeta};
 use pageseal_format::TableEntry;
 use pageseal_format::journal::{Direction, Resilience};
 use pageseal_journal::{CommittedWindow, SettledMark};
 use pageseal_storage::available;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::active::ActiveJob;
 use super::context::{Side, io_cause};
@@ -102,12 +103,16 @@ impl Proof {
             Proof::Sealed => cipher.open_in_place(&meta, &entry.tag, bytes).is_ok(),
             // The ciphertext stays in the tile, so the nonce is not used twice outside of the process.
             Proof::Plain => never_sealed || cipher.seal_in_place(&meta, bytes) == entry.tag,
-            // An empty chunk is the same in both forms.
-            Proof::NotSealed => {
-                never_sealed || bytes.is_empty() || cipher.open_in_place(&meta, &entry.tag, bytes).is_err()
-            }
+            Proof::NotSealed => never_sealed || !loses_something(cipher, &meta, &entry.tag, bytes),
         }
     }
+}
+
+/// Whether the bytes are ciphertext that only this entry turns into something else. A chunk of a few bytes can
+/// be the same in both forms: then nothing is lost with the entry.
+fn loses_something(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &[u8]) -> bool {
+    let mut opened = Zeroizing::new(bytes.to_vec());
+    cipher.open_in_place(meta, tag, &mut opened).is_ok() && opened[..] != *bytes
 }
 
 fn prove(

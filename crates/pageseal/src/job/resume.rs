@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use pageseal_crypto::{DerivedKeys, FileKey, Suite};
 use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind};
-use pageseal_format::limits::{BLOCK, BLOCK_LEN, SUPERBLOCK_LEN};
+use pageseal_format::limits::{BLOCK, BLOCK_LEN, SECTOR, SUPERBLOCK_LEN};
 use pageseal_format::{FileState, Superblock, labels};
 use pageseal_journal::{Journal, JournalError, Replay, SettledMark, UnverifiedJournal};
 use pageseal_storage::Storage;
@@ -29,7 +29,7 @@ use crate::target::{OpenedTarget, Target, open_for_change};
 
 /// What the caller wants of an interrupted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+pub(crate) enum Wish {
     Forward,
     Backward,
 }
@@ -78,7 +78,7 @@ fn go_on(
 }
 
 /// From the opened file to the end of the job.
-fn continue_on(
+pub(crate) fn continue_on(
     mut target: Target,
     place: JournalPlace,
     identities: &Identities,
@@ -292,7 +292,8 @@ fn growing_was_undone(header: &JournalHeader, phase: &PhaseRecord) -> bool {
     header.job == JobKind::Encrypt && phase.direction == Direction::Backward && phase.window_sequence == 0
 }
 
-/// Before RUNNING the bytes behind the data must be zeros or what this very job writes there; else the file is another one.
+/// Before RUNNING every sector behind the data must be zeros or what this very job writes there (a write may be torn at sectors);
+/// else the file is another one.
 fn check_trailer_is_ours(
     target: &Target,
     place: &JournalPlace,
@@ -318,13 +319,19 @@ fn check_trailer_is_ours(
     let mut offset = geometry.data_len();
     let mut block = [0; BLOCK_LEN];
     while offset < len {
-        let end = (offset / BLOCK * BLOCK + BLOCK).min(len);
-        let bytes = &mut block[..(end - offset) as usize];
+        let start = offset / BLOCK * BLOCK;
+        let end = (start + BLOCK).min(len);
+        let bytes = &mut block[(offset - start) as usize..(end - start) as usize];
         data.read_exact_at(bytes, offset).map_err(unreadable)?;
-        let zero = bytes.iter().all(|byte| *byte == 0);
-        if !zero && expected(offset).is_none_or(|expected| expected != bytes) {
-            return Err(foreign());
+        let whole = expected(start);
+        for (sector, found) in block[..(end - start) as usize].chunks(SECTOR as usize).enumerate() {
+            let at = sector * SECTOR as usize;
+            let ours = whole.is_some_and(|whole| found == &whole[at..at + found.len()]);
+            if !ours && found.iter().any(|byte| *byte != 0) {
+                return Err(foreign());
+            }
         }
+        block.fill(0);
         offset = end;
     }
     Ok(())

@@ -1,0 +1,216 @@
+//! Full disks and file systems that copy on write, on small file systems of their own. Mounting needs root: without it
+//! these tests are skipped with a message.
+
+#[macro_use]
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use pageseal::{
+    Control, DecryptOptions, EncryptOptions, ErrorClass, Identities, JobError, Notice, Refusal,
+    ResilienceChoice, ResumeOptions, decrypt_in_place, encrypt_in_place, rollback, verify,
+};
+use support::{Keys, Recorder, WINDOW, digest, folder, names_in, skip, succeeds, write_content};
+
+/// A small file system that is unmounted when dropped.
+struct Mount {
+    folder: tempfile::TempDir,
+    at: PathBuf,
+}
+
+impl Mount {
+    fn tmpfs(len: u64) -> Option<Self> {
+        let folder = folder();
+        let at = folder.path().join("mounted");
+        fs::create_dir(&at).unwrap();
+        let options = format!("size={len}");
+        let mounted =
+            succeeds("mount", &["-t", "tmpfs", "-o", &options, "pageseal-test", at.to_str().unwrap()]);
+        Self::if_mounted(mounted, folder, at)
+    }
+
+    fn image(program: &str, len: u64) -> Option<Self> {
+        let folder = folder();
+        let (image, at) = (folder.path().join("image"), folder.path().join("mounted"));
+        fs::create_dir(&at).unwrap();
+        fs::File::create(&image).unwrap().set_len(len).unwrap();
+        let (image, path) = (image.to_str().unwrap(), at.to_str().unwrap());
+        let mounted = succeeds(program, &["-q", image]) && succeeds("mount", &["-o", "loop", image, path]);
+        Self::if_mounted(mounted, folder, at)
+    }
+
+    fn if_mounted(mounted: bool, folder: tempfile::TempDir, at: PathBuf) -> Option<Self> {
+        if !mounted {
+            skip("the right to mount a small file system");
+            return None;
+        }
+        Some(Mount { folder, at })
+    }
+
+    /// Takes all free space but about `left` bytes.
+    fn fill_up(&self, left: u64) {
+        let path = self.at.join("filler");
+        let mut file = fs::File::create(&path).unwrap();
+        let piece = vec![1; 65536];
+        while file.write_all(&piece).is_ok() {}
+        let _ = file.sync_all();
+        let len = file.metadata().unwrap().len();
+        file.set_len(len.saturating_sub(left)).unwrap();
+        let _ = file.sync_all();
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily, so that nothing stays mounted even when a failed test has a file open.
+        let path = self.at.to_str().unwrap_or_default();
+        let gone = succeeds("umount", &[path]) || succeeds("umount", &["-l", path]);
+        assert!(gone || std::thread::panicking(), "{} stays mounted in {:?}", path, self.folder);
+    }
+}
+
+fn full_disk(mount: &Mount, len: u64) {
+    let key_folder = folder();
+    let keys = Keys::new(key_folder.path());
+    let file = mount.at.join("file");
+    let content = write_content(&file, len, 3);
+    let encrypt = |options: &EncryptOptions| {
+        encrypt_in_place(&file, std::slice::from_ref(&keys.recipient), options, &Control::silent())
+    };
+    // No room for the journal of 45056 bytes at least; room for it and not for the trailer of 61440 too; journal elsewhere.
+    for left in [0, 4096, 49152, 65536, 98304] {
+        mount.fill_up(left);
+        for journal in [None, Some(key_folder.path().join("journal"))] {
+            // Records without windows make the smallest journal.
+            let resilience = if left > 49152 { ResilienceChoice::None } else { ResilienceChoice::Auto };
+            let options = EncryptOptions {
+                journal: journal.clone(),
+                resilience,
+                accept_data_loss: resilience == ResilienceChoice::None,
+                ..EncryptOptions::default()
+            };
+            if left > 49152 && journal.is_some() {
+                continue;
+            }
+            assert_refused!(
+                &mount.at,
+                Refused,
+                JobError::Refused(Refusal::NoSpace { .. }),
+                encrypt(&options),
+                "{left} bytes left, journal elsewhere: {}",
+                journal.is_some()
+            );
+            assert!(!key_folder.path().join("journal").exists());
+        }
+    }
+    assert_eq!(
+        names_in(&mount.at).len(),
+        names_in(&mount.at).iter().filter(|name| *name != "file.pageseal-journal").count()
+    );
+    fs::remove_file(mount.at.join("filler")).unwrap();
+    encrypt(&EncryptOptions::default()).unwrap();
+    // A decrypt needs room for its journal only.
+    let sealed = mount.at.join("file.sealed");
+    mount.fill_up(0);
+    let identities = keys.identities();
+    let decrypt = || decrypt_in_place(&sealed, &identities, &DecryptOptions::default(), &Control::silent());
+    assert_refused!(&mount.at, Refused, JobError::Refused(Refusal::NoSpace { .. }), decrypt(), "decrypt");
+    fs::remove_file(mount.at.join("filler")).unwrap();
+    decrypt().unwrap();
+    assert_eq!(digest(&file), content);
+}
+
+#[test]
+fn a_full_tmpfs_refuses_and_keeps_the_file() {
+    let Some(mount) = Mount::tmpfs(8 << 20) else { return };
+    full_disk(&mount, 3_000_001);
+}
+
+#[test]
+fn a_full_ext4_refuses_and_keeps_the_file() {
+    let Some(mount) = Mount::image("mkfs.ext4", 24 << 20) else { return };
+    full_disk(&mount, 3_000_001);
+}
+
+/// All space that a job needs is reserved before its first change, so a disk that fills up meanwhile does not matter.
+#[test]
+fn a_disk_that_fills_up_during_the_job_does_not_stop_it() {
+    let Some(mount) = Mount::image("mkfs.ext4", 128 << 20) else { return };
+    let key_folder = folder();
+    let keys = Keys::new(key_folder.path());
+    let file = mount.at.join("file");
+    for resilience in [ResilienceChoice::Checksum, ResilienceChoice::Journal] {
+        let content = write_content(&file, 8 * WINDOW, 3);
+        let at = mount.at.clone();
+        let recorder = Recorder::at_first_window(move || {
+            let mut filler = fs::File::create(at.join("filler")).unwrap();
+            while filler.write_all(&[1; 65536]).is_ok() {}
+        });
+        let options = EncryptOptions { resilience, ..EncryptOptions::default() };
+        let recipients = std::slice::from_ref(&keys.recipient);
+        let report = encrypt_in_place(&file, recipients, &options, &recorder.control()).unwrap();
+        assert!(mount.at.join("filler").exists());
+        let sealed = report.path.unwrap();
+        verify(&sealed, &keys.identities(), None, &Control::silent()).unwrap();
+        fs::remove_file(mount.at.join("filler")).unwrap();
+        decrypt_in_place(&sealed, &keys.identities(), &DecryptOptions::default(), &Control::silent())
+            .unwrap();
+        assert_eq!(digest(&file), content);
+    }
+}
+
+/// Btrfs needs new space for every store, which nobody can promise: a full disk stops the job, and it can be undone.
+#[test]
+fn a_full_btrfs_stops_the_job_and_room_lets_it_go_back() {
+    let Some(mount) = Mount::image("mkfs.btrfs", 192 << 20) else { return };
+    let key_folder = folder();
+    let keys = Keys::new(key_folder.path());
+    let file = mount.at.join("file");
+    let content = write_content(&file, 12 * WINDOW, 3);
+    fs::File::open(&file).unwrap().sync_all().unwrap();
+    let at = mount.at.clone();
+    let recorder = Recorder::at_first_window(move || fill(&at));
+    let recipients = std::slice::from_ref(&keys.recipient);
+    let result = encrypt_in_place(&file, recipients, &EncryptOptions::default(), &recorder.control());
+    assert!(recorder.notices().contains(&Notice::OldBlocksMayStay), "{:?}", recorder.notices());
+    let _ = fs::remove_file(mount.at.join("filler"));
+    succeeds("sync", &["-f", mount.at.to_str().unwrap()]);
+    match result {
+        // Freed by the file's own old blocks: it can come out either way.
+        Ok(report) => {
+            let sealed = report.path.unwrap();
+            decrypt_in_place(&sealed, &keys.identities(), &DecryptOptions::default(), &Control::silent())
+                .unwrap();
+        }
+        Err(error) => {
+            assert_eq!(error.class(), ErrorClass::Interrupted, "{error:?}");
+            rollback(&file, &Identities::none(), &ResumeOptions::default(), &Control::silent()).unwrap();
+        }
+    }
+    assert_eq!(digest(&file), content);
+    assert_eq!(names_in(&mount.at), ["file"]);
+}
+
+fn fill(at: &Path) {
+    let mut filler = fs::File::create(at.join("filler")).unwrap();
+    while filler.write_all(&[1; 65536]).and_then(|()| filler.sync_data()).is_ok() {}
+}
+
+#[test]
+fn a_reflink_copy_is_named_and_keeps_its_own_content() {
+    let Some(mount) = Mount::image("mkfs.btrfs", 128 << 20) else { return };
+    let key_folder = folder();
+    let keys = Keys::new(key_folder.path());
+    let (file, copy) = (mount.at.join("file"), mount.at.join("copy"));
+    let content = write_content(&file, 1_000_000, 3);
+    if !succeeds("cp", &["--reflink=always", file.to_str().unwrap(), copy.to_str().unwrap()]) {
+        return skip("cp --reflink");
+    }
+    let recorder = Recorder::default();
+    let recipients = std::slice::from_ref(&keys.recipient);
+    encrypt_in_place(&file, recipients, &EncryptOptions::default(), &recorder.control()).unwrap();
+    assert!(recorder.notices().contains(&Notice::OldBlocksMayStay), "{:?}", recorder.notices());
+    assert_eq!(digest(&copy), content, "that is what the notice warns of");
+}
