@@ -29,7 +29,7 @@ const PLAIN: &str = "f";
 const SEALED: &str = "f.sealed";
 const JOURNAL: &str = "f.pageseal-journal";
 /// Faults in one scenario: the first hits the job, the others its recoveries.
-const MOST_FAULTS: u64 = 4;
+const MOST_FAULTS: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -42,7 +42,7 @@ struct Scenario {
     kind: Kind,
     resilience: Resilience,
     suite: Suite,
-    fault: Fault,
+    faults: [Fault; MOST_FAULTS],
     ring_slots: u8,
     data_len: u64,
     go_back: bool,
@@ -193,8 +193,8 @@ impl<'a> Run<'a> {
         self.disk.operations() - before
     }
 
-    fn restart(&self) {
-        match self.scenario.fault {
+    fn restart_after(&self, fault: Fault) {
+        match fault {
             Fault::PowerCut => self.disk.restart(),
             Fault::InputOutput => self.disk.next_process(),
         }
@@ -206,12 +206,13 @@ impl<'a> Run<'a> {
 
     /// Stops the job at operation `at`, recovers it however often that is stopped too, and judges what is left.
     fn play(&self, at: u64, generator: &mut Generator) -> Result<(), String> {
-        self.disk.fail_at(at, self.scenario.fault);
+        let mut fault = self.scenario.faults[0];
+        self.disk.fail_at(at, fault);
         let mut done = self.job().is_ok();
         let mut wish = if self.scenario.go_back { Wish::Backward } else { Wish::Forward };
-        let faults = generator.below(MOST_FAULTS);
-        for attempt in 0_u64.. {
-            self.restart();
+        let faults = generator.below(MOST_FAULTS as u64) as usize;
+        for attempt in 0.. {
+            self.restart_after(fault);
             if !done && !self.has(JOURNAL) {
                 // The last run said that it failed, perhaps because the journal's removal was not made durable.
                 self.disk.restart();
@@ -220,7 +221,8 @@ impl<'a> Run<'a> {
                 break;
             }
             if attempt < faults {
-                self.disk.fail_at(1 + generator.below(60), self.scenario.fault);
+                fault = self.scenario.faults[attempt + 1];
+                self.disk.fail_at(1 + generator.below(60), fault);
             } else if attempt > faults + 2 {
                 return Err("recovery does not come to an end".into());
             }
@@ -302,7 +304,9 @@ fn scenario(seed: u64) -> Scenario {
         kind: *generator.pick(&[Kind::Encrypt, Kind::Decrypt]),
         resilience: *generator.pick(&[Resilience::Checksum, Resilience::Journal]),
         suite: *generator.pick(&Suite::ALL),
-        fault: *generator.pick(&[Fault::PowerCut, Fault::PowerCut, Fault::InputOutput]),
+        faults: std::array::from_fn(|_| {
+            *generator.pick(&[Fault::PowerCut, Fault::PowerCut, Fault::InputOutput])
+        }),
         ring_slots: *generator.pick(&[2, 3, 4]),
         data_len: *generator.pick(&lengths),
         go_back: generator.below(2) == 0,

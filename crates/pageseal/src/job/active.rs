@@ -16,6 +16,7 @@ use super::pipeline::{self, RunEnd};
 use super::{finish, public_kind};
 use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause, JobError};
+use crate::names::Names;
 use crate::report::{JobOutcome, JobReport};
 use crate::target::Target;
 
@@ -174,13 +175,18 @@ impl ActiveJob {
 
     /// The name that the finished file should have.
     pub(crate) fn wanted_name(&self, direction: Direction) -> OsString {
-        if self.header.keep_name || direction == Direction::Backward {
-            return self.target.names.given.clone();
-        }
-        match self.context.kind {
-            JobKind::Encrypt => self.target.names.sealed.clone(),
-            JobKind::Decrypt => self.target.names.plain.clone(),
-        }
+        wanted_name(&self.target.names, &self.header, direction)
+    }
+}
+
+/// The name that the result of a job should have. A rollback may find the file under its new name already, if the
+/// medium lost the phase but not the rename.
+pub(crate) fn wanted_name(names: &Names, header: &JournalHeader, direction: Direction) -> OsString {
+    let sealed = (header.job == JobKind::Encrypt) == (direction == Direction::Forward);
+    match (header.keep_name, sealed) {
+        (true, _) => names.given.clone(),
+        (false, true) => names.sealed.clone(),
+        (false, false) => names.plain.clone(),
     }
 }
 

@@ -39,6 +39,19 @@ pub(crate) fn write_superblocks(
     Ok(())
 }
 
+/// After a failed sync a copy can read well and be torn on the medium. Written again as it reads, it is whole there too; a
+/// power cut meanwhile does no harm, because a sector is the same before and after.
+pub(crate) fn restore_superblocks(data: &dyn Storage, geometry: &Geometry) -> Result<(), InterruptCause> {
+    for offset in [geometry.superblock_a_offset(), geometry.superblock_b_offset()] {
+        let mut block = [0; SUPERBLOCK_LEN];
+        data.read_exact_at(&mut block, offset)
+            .map_err(|source| io_cause("reading a superblock", offset, source))?;
+        data.write_all_at(&block, offset)
+            .map_err(|source| io_cause("writing a superblock", offset, source))?;
+    }
+    data.sync_data().map_err(|source| io_cause("syncing the superblocks", 0, source))
+}
+
 fn is_torn(data: &dyn Storage, geometry: &Geometry, offset: u64) -> Result<bool, InterruptCause> {
     let mut block = [0; SUPERBLOCK_LEN];
     data.read_exact_at(&mut block, offset)

@@ -1,16 +1,17 @@
 //! A FINISHED journal was left over: the job is done, its keys are wiped, so no MAC can be checked. It may give the file
 //! its name and be removed, if the file itself agrees that the job is done; nothing else.
 
+use std::io;
 use std::time::Instant;
 
 use pageseal_crypto::Suite;
 use pageseal_format::FileState;
 use pageseal_format::journal::{
-    Direction, JobKind, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, PhaseRecord,
+    Direction, JobKind, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, PHASE_LEN, PHASE_OFFSETS, PhaseRecord,
 };
 use pageseal_storage::Storage;
 
-use super::active::{JournalPlace, resilience_name};
+use super::active::{JournalPlace, resilience_name, wanted_name};
 use super::finish::{NameHolder, give_name, remove_journal};
 use super::{job_key, public_kind};
 use crate::control::Control;
@@ -34,19 +35,12 @@ pub(crate) fn finish(
         return Err(Refusal::StaleJournal { journal: place.path.clone() }.into());
     }
     let names = &target.names;
-    let wanted = if header.keep_name || phase.direction == Direction::Backward {
-        &names.given
-    } else if sealed {
-        &names.sealed
-    } else {
-        &names.plain
-    };
+    let wanted = wanted_name(names, header, phase.direction);
     let failed = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
-    // Again, because the run that said FINISHED may have been stopped before it wiped them.
-    log.write_all_at(&[0; KEY_AREA_LEN], KEY_AREA_OFFSET).and_then(|()| log.sync_data()).map_err(failed)?;
+    make_durable(log).map_err(failed)?;
     job_key::forget(&header.job_id);
     let holder = NameHolder::of(target);
-    let name = give_name(&holder, wanted, control).map_err(failed)?;
+    let name = give_name(&holder, &wanted, control).map_err(failed)?;
     remove_journal(place).map_err(failed)?;
     let suite = Suite::try_from(header.suite)
         .map_err(|error| OpenError::Newer { path: target.path.clone(), what: error.to_string() })?;
@@ -54,7 +48,7 @@ pub(crate) fn finish(
         kind: public_kind(header.job),
         outcome: if sealed { JobOutcome::Sealed } else { JobOutcome::Plain },
         path: Some(names.path_of(&name)),
-        name_kept: name != *wanted,
+        name_kept: name != wanted,
         data_len_bytes: header.geometry.data_len(),
         chunks: header.geometry.chunk_count(),
         suite,
@@ -64,6 +58,19 @@ pub(crate) fn finish(
         windows_recovered: 0,
         seconds: started.elapsed().as_secs_f64(),
     })
+}
+
+/// The run that wrote FINISHED may have been told that its sync failed: then it reads well and the medium does not have it. So
+/// it is written again as it reads. The same goes for the keys, which that run may not have wiped.
+fn make_durable(log: &dyn Storage) -> io::Result<()> {
+    for offset in PHASE_OFFSETS {
+        let mut block = [0; PHASE_LEN];
+        log.read_exact_at(&mut block, offset)?;
+        log.write_all_at(&block, offset)?;
+    }
+    log.sync_data()?;
+    log.write_all_at(&[0; KEY_AREA_LEN], KEY_AREA_OFFSET)?;
+    log.sync_data()
 }
 
 /// Whether the file is in the state that the job should have left: sealed by this very job, or plain and of its length.

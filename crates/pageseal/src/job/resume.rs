@@ -421,6 +421,10 @@ fn go_through_phases(
     let Replay { phase, watermark, in_flight, .. } = replay;
     let start = job.journal.settled_at_start();
     let forward = phase.direction == Direction::Forward;
+    let table_is_there = job.context.running_len == job.context.geometry.sealed_len();
+    if table_is_there {
+        finish::restore_superblocks(&*job.context.data, &job.context.geometry)?;
+    }
     match (phase.phase, wish) {
         (Phase::Created | Phase::Grown, Wish::Backward) if job.context.kind == JobKind::Encrypt => {
             job.rest(Direction::Backward, &start)?;
@@ -439,7 +443,6 @@ fn go_through_phases(
         }
         _ => {}
     }
-    let table_is_there = job.context.running_len == job.context.geometry.sealed_len();
     if recover::restarted_unsafely(job) && table_is_there {
         recover::prove_claims(job, phase.direction, watermark, &in_flight, control)?;
     }
