@@ -15,8 +15,6 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::NameKept { .. } => "name_kept",
         Notice::NameGone { .. } => "name_gone",
         Notice::AttributeLost { .. } => "attribute_lost",
-        Notice::RestartDuringProcessJob => "restart_during_process_job",
-        Notice::HoleFilled { .. } => "hole_filled",
         _ => "other",
     }
 }
@@ -59,12 +57,6 @@ pub fn notice_text(notice: &Notice) -> String {
             name.display()
         ),
         Notice::AttributeLost { attribute } => format!("could not carry over: {attribute}"),
-        Notice::RestartDuringProcessJob => "the system was restarted during a job that is not safe against \
-             power loss: what is done so far is checked first"
-            .into(),
-        Notice::HoleFilled { chunk } => {
-            format!("the hole in chunk {chunk} could not be punched again; it is zeros on disk")
-        }
         other => format!("{other:?}"),
     }
 }

@@ -315,7 +315,10 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         Damage::Journal { .. } => {
             "keep file and journal as they are; restore an undamaged copy of the journal".into()
         }
-        Damage::Unprotected => "restore the file from a backup".into(),
+        Damage::Unprotected | Damage::PowerCutDuringProcessJob => "restore the file from a backup".into(),
+        Damage::SuperblocksUnreadable => {
+            format!("put an exported trailer back: {import}; without one, restore a backup")
+        }
         _ => "restore a backup".into(),
     }
 }

@@ -5,13 +5,17 @@ use aegis::aegis256x2::Aegis256X2;
 use crate::aegis_recovery::AegisRecovery;
 use crate::chunk::NONCE_BYTES;
 use crate::error::OpenError;
-use crate::secret::Secret;
+use crate::secret::{MemoryLock, Secret};
 
 pub(crate) const TAG_BYTES: usize = 32;
 
 pub(crate) struct Aegis(Secret<32>);
 
 impl Aegis {
+    pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
+        self.0.lock_with(lock);
+    }
+
     pub(crate) fn new(key: &Secret<32>) -> Self {
         Self(key.clone())
     }

@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::aegis_recovery::AegisRecovery;
 use crate::aegis256x2::{self, Aegis};
 use crate::error::OpenError;
-use crate::secret::Secret;
+use crate::secret::{MemoryLock, Secret};
 use crate::suite::Suite;
 use crate::xaes::{self, Xaes};
 use crate::xchacha::{self, XChaCha};
@@ -61,6 +61,14 @@ pub(crate) enum RecoveryStream<'a> {
 }
 
 impl ChunkCipher {
+    pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
+        match &self.aead {
+            Aead::Aegis(aead) => aead.lock_with(lock),
+            Aead::Xaes(aead) => aead.lock_with(lock),
+            Aead::XChaCha(aead) => aead.lock_with(lock),
+        }
+    }
+
     pub(crate) fn new(suite: Suite, key: &Secret<32>, file_id: [u8; 16]) -> Self {
         let aead = match suite {
             Suite::Aegis256X2 => Aead::Aegis(Aegis::new(key)),

@@ -3,7 +3,7 @@
 use aegis::aegis128x2::Aegis128X2Mac;
 use subtle::ConstantTimeEq;
 
-use crate::secret::Secret;
+use crate::secret::{MemoryLock, Secret};
 
 /// Bytes of the file that one fingerprint covers; the last block of a file may be shorter.
 pub const BLOCK_BYTES: usize = 4096;
@@ -45,6 +45,10 @@ pub enum FingerprintError {
 }
 
 impl FingerprintKey {
+    pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
+        self.0.lock_with(lock);
+    }
+
     pub(crate) fn new(key: Secret<16>) -> Self {
         Self(key)
     }

@@ -9,7 +9,7 @@ use crate::error::RandomError;
 use crate::fingerprint::FingerprintKey;
 use crate::mac::MacKey;
 use crate::random::fill_random;
-use crate::secret::Secret;
+use crate::secret::{MemoryLock, Secret};
 use crate::slot_info::SlotInfoKey;
 use crate::suite::Suite;
 
@@ -20,6 +20,11 @@ const SALT: &[u8] = b"pageseal v1";
 pub struct FileKey(Secret<32>);
 
 impl FileKey {
+    /// Locks its memory.
+    pub fn lock_with(&self, lock: &impl MemoryLock) {
+        self.0.lock_with(lock);
+    }
+
     /// A new key from the operating system's generator.
     ///
     /// # Errors
@@ -72,6 +77,15 @@ pub struct DerivedKeys {
 }
 
 impl DerivedKeys {
+    /// Locks the memory of all of them.
+    pub fn lock_with(&self, lock: &impl MemoryLock) {
+        self.chunk.lock_with(lock);
+        self.metadata.lock_with(lock);
+        self.slot_info.lock_with(lock);
+        self.journal.lock_with(lock);
+        self.fingerprint.lock_with(lock);
+    }
+
     /// Derives them with HKDF-SHA-256 (RFC 5869), each under a label of its own.
     #[must_use]
     pub fn derive(file_key: &FileKey, context: &KeyContext) -> Self {

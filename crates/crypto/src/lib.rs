@@ -52,5 +52,6 @@ pub use keys::{DerivedKeys, FileKey, KeyContext};
 pub use mac::MacKey;
 pub use random::{fill_random, random_nonce};
 pub use rebuild::{ExpectedBlocks, Form, RebuildError, Rebuilt, SECTOR_BYTES, rebuild_chunk};
+pub use secret::MemoryLock;
 pub use slot_info::SlotInfoKey;
 pub use suite::{Suite, UnknownSuite, UnknownSuiteName};

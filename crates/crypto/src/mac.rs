@@ -4,7 +4,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
-use crate::secret::Secret;
+use crate::secret::{MemoryLock, Secret};
 
 /// A key for HMAC-SHA-256 (RFC 2104) over `label || body`.
 ///
@@ -15,6 +15,10 @@ use crate::secret::Secret;
 pub struct MacKey(Secret<32>);
 
 impl MacKey {
+    pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
+        self.0.lock_with(lock);
+    }
+
     pub(crate) fn new(key: Secret<32>) -> Self {
         Self(key)
     }

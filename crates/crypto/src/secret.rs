@@ -30,6 +30,18 @@ impl<const N: usize> Secret<N> {
     }
 }
 
+/// Keeps a value's memory from being swapped out. Locking needs a system call, which this crate does not make.
+pub trait MemoryLock {
+    /// Locks the memory that the value itself takes, for as long as it lives; best effort.
+    fn lock<T>(&self, value: &T);
+}
+
+impl<const N: usize> Secret<N> {
+    pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
+        lock.lock(&*self.0);
+    }
+}
+
 impl<const N: usize> fmt::Debug for Secret<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{N} secret bytes]")

@@ -5,13 +5,17 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::error::{OpenError, RandomError};
-use crate::secret::Secret;
+use crate::secret::{MemoryLock, Secret};
 use crate::xchacha::XChaCha;
 
 /// Seals and opens the information of key slots.
 pub struct SlotInfoKey(XChaCha);
 
 impl SlotInfoKey {
+    pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
+        self.0.lock_with(lock);
+    }
+
     pub(crate) fn new(key: &Secret<32>) -> Self {
         Self(XChaCha::new(key))
     }

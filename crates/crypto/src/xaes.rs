@@ -11,7 +11,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::chunk::NONCE_BYTES;
 use crate::error::OpenError;
-use crate::secret::Secret;
+use crate::secret::{MemoryLock, Secret};
 
 pub(crate) const TAG_BYTES: usize = 16;
 
@@ -27,6 +27,11 @@ pub(crate) struct Xaes {
 }
 
 impl Xaes {
+    pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
+        lock.lock(&*self.aes);
+        self.cmac_k1.lock_with(lock);
+    }
+
     pub(crate) fn new(key: &Secret<32>) -> Self {
         let aes = Box::new(Aes256::new(key.bytes().into()));
         let mut cmac_k1 = Secret::zeroed();

@@ -7,7 +7,7 @@ use crate::chunk::NONCE_BYTES;
 use crate::error::OpenError;
 use crate::error::RandomError;
 use crate::random::random_nonce;
-use crate::secret::Secret;
+use crate::secret::{MemoryLock, Secret};
 use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) const TAG_BYTES: usize = 16;
@@ -15,6 +15,10 @@ pub(crate) const TAG_BYTES: usize = 16;
 pub(crate) struct XChaCha(Box<XChaCha20Poly1305>);
 
 impl XChaCha {
+    pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
+        lock.lock(&*self.0);
+    }
+
     pub(crate) fn new(key: &Secret<32>) -> Self {
         Self(Box::new(XChaCha20Poly1305::new(key.bytes().into())))
     }

@@ -39,11 +39,7 @@ pub(crate) fn check_len(bytes: &[u8], needed: usize) -> Result<(), FormatError> 
 }
 
 pub(crate) fn check_magic(bytes: &[u8], magic: &[u8; 8]) -> Result<(), FormatError> {
-    if bytes.starts_with(magic) {
-        Ok(())
-    } else {
-        Err(FormatError::WrongMagic)
-    }
+    if bytes.starts_with(magic) { Ok(()) } else { Err(FormatError::WrongMagic) }
 }
 
 /// Refuses any nonzero byte in `[start, end)`, and says where the first one is.
@@ -73,11 +69,7 @@ pub(crate) fn check_suite(suite: u8) -> Result<(), FormatError> {
 /// Checks the SHA-256 in the last 32 bytes over all bytes before it.
 pub(crate) fn check_checksum(bytes: &[u8]) -> Result<(), FormatError> {
     let (body, stored) = bytes.split_at(bytes.len() - CHECKSUM_LEN);
-    if Sha256::digest(body).as_slice() == stored {
-        Ok(())
-    } else {
-        Err(FormatError::Checksum)
-    }
+    if Sha256::digest(body).as_slice() == stored { Ok(()) } else { Err(FormatError::Checksum) }
 }
 
 /// Fills in the last 64 bytes: the MAC of what is before them, then the checksum of all before itself.

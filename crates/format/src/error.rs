@@ -97,9 +97,6 @@ impl FormatError {
     }
 
     pub(crate) fn field(name: &'static str, value: impl Into<u64>) -> Self {
-        Self::Field {
-            name,
-            value: value.into(),
-        }
+        Self::Field { name, value: value.into() }
     }
 }

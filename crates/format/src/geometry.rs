@@ -2,8 +2,8 @@
 
 use crate::FormatError;
 use crate::limits::{
-    BLOCK, HIGHEST_CHUNK_LOG2, LOWEST_CHUNK_LOG2, Limits, MAX_DATA_LEN, SLOT_AREA_LEN,
-    SUPERBLOCK_LEN, TABLE_DISTANCE, TABLE_ENTRY_LEN,
+    BLOCK, HIGHEST_CHUNK_LOG2, LOWEST_CHUNK_LOG2, Limits, MAX_DATA_LEN, SLOT_AREA_LEN, SUPERBLOCK_LEN,
+    TABLE_DISTANCE, TABLE_ENTRY_LEN,
 };
 
 /// The layout of one sealed file. All offsets and lengths are in bytes unless a name says otherwise.
@@ -30,11 +30,7 @@ impl Geometry {
         if data_len > MAX_DATA_LEN {
             return Err(FormatError::field("L", data_len));
         }
-        Ok(Self {
-            data_len,
-            chunk_log2,
-            limits: *limits,
-        })
+        Ok(Self { data_len, chunk_log2, limits: *limits })
     }
 
     /// Length of the plaintext, `L`.
@@ -155,10 +151,7 @@ impl Geometry {
     #[must_use]
     pub fn bytes_of_chunks(&self, first: u64, count: u64) -> (u64, u64) {
         let n = self.chunk_count();
-        assert!(
-            first <= n && count <= n - first,
-            "chunks {first}+{count} of {n} do not exist"
-        );
+        assert!(first <= n && count <= n - first, "chunks {first}+{count} of {n} do not exist");
         let start = (first << self.chunk_log2).min(self.data_len);
         let end = ((first + count) << self.chunk_log2).min(self.data_len);
         (start, end - start)
@@ -180,10 +173,7 @@ impl Geometry {
 /// sizes often agree.
 #[must_use]
 pub fn trailer_candidates(file_len: u64, limits: &Limits) -> Vec<(u8, u64)> {
-    limits
-        .chunk_log2s()
-        .filter_map(|log2| Some((log2, trailer_offset_in(file_len, log2)?)))
-        .collect()
+    limits.chunk_log2s().filter_map(|log2| Some((log2, trailer_offset_in(file_len, log2)?))).collect()
 }
 
 /// Solves `file_len = T0 + 53248 + TL(T0) + 4096`. The right side grows strictly with `T0`, so a binary

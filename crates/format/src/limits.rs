@@ -74,18 +74,10 @@ pub struct Limits {
 
 impl Limits {
     /// The limits of format version 1.
-    pub const PRODUCTION: Self = Self {
-        min_chunk_log2: 16,
-        max_chunk_log2: 20,
-        window_chunk_multiple: 64,
-    };
+    pub const PRODUCTION: Self = Self { min_chunk_log2: 16, max_chunk_log2: 20, window_chunk_multiple: 64 };
 
     /// Small chunks and windows, so that a simulation of many windows runs through the same code fast.
-    pub const TEST: Self = Self {
-        min_chunk_log2: 12,
-        max_chunk_log2: 20,
-        window_chunk_multiple: 1,
-    };
+    pub const TEST: Self = Self { min_chunk_log2: 12, max_chunk_log2: 20, window_chunk_multiple: 1 };
 
     /// Every chunk size that these limits allow, as logarithms, smallest first.
     pub fn chunk_log2s(&self) -> impl Iterator<Item = u8> + use<> {

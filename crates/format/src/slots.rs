@@ -1,12 +1,12 @@
 //! The slot area: every way to unwrap the file key.
 
 use crate::codec::{
-    array_at, check_checksum, check_len, check_magic, check_version, check_zero, finish, put,
-    u16_at, u32_at, u64_at,
+    array_at, check_checksum, check_len, check_magic, check_version, check_zero, finish, put, u16_at, u32_at,
+    u64_at,
 };
 use crate::limits::{
-    MAX_AGE_FILE_LEN, MAX_LABEL_LEN, MAX_SEALED_INFO_LEN, MAX_SLOTS, MIN_SEALED_INFO_LEN,
-    SLOT_AREA_LEN, SLOT_RECORDS_OFFSET, TAIL_LEN, VERSION,
+    MAX_AGE_FILE_LEN, MAX_LABEL_LEN, MAX_SEALED_INFO_LEN, MAX_SLOTS, MIN_SEALED_INFO_LEN, SLOT_AREA_LEN,
+    SLOT_RECORDS_OFFSET, TAIL_LEN, VERSION,
 };
 use crate::{FormatError, Id};
 
@@ -81,10 +81,7 @@ impl SlotArea {
     /// [`FormatError::TooManySlots`], [`FormatError::AreaFull`], or what [`SlotArea::parse`] would refuse.
     pub fn encode(&self, mac: impl FnOnce(&[u8]) -> [u8; 32]) -> Result<Box<[u8]>, FormatError> {
         if self.slots.len() > MAX_SLOTS {
-            return Err(FormatError::TooManySlots {
-                found: self.slots.len(),
-                max: MAX_SLOTS,
-            });
+            return Err(FormatError::TooManySlots { found: self.slots.len(), max: MAX_SLOTS });
         }
         if self.slots.is_empty() {
             return Err(FormatError::field("slot count", 0_u64));
@@ -97,19 +94,12 @@ impl SlotArea {
             slot.encode_into(index, &mut records)?;
         }
         if records.len() > RECORDS_LEN {
-            return Err(FormatError::AreaFull {
-                needed: records.len(),
-                available: RECORDS_LEN,
-            });
+            return Err(FormatError::AreaFull { needed: records.len(), available: RECORDS_LEN });
         }
         let mut area = vec![0; SLOT_AREA_LEN].into_boxed_slice();
         put(&mut area, 0, MAGIC);
         put(&mut area, AT_VERSION, &VERSION.to_le_bytes());
-        put(
-            &mut area,
-            AT_COUNT,
-            &(self.slots.len() as u16).to_le_bytes(),
-        );
+        put(&mut area, AT_COUNT, &(self.slots.len() as u16).to_le_bytes());
         put(&mut area, AT_USED, &(records.len() as u32).to_le_bytes());
         put(&mut area, AT_FILE_ID, &self.file_id);
         put(&mut area, AT_GENERATION, &self.generation.to_le_bytes());
@@ -152,21 +142,13 @@ impl SlotArea {
             return Err(FormatError::field("slot bytes used", used));
         }
         check_zero(bytes, end, AT_MAC)?;
-        Ok(Self {
-            file_id: array_at(bytes, AT_FILE_ID),
-            generation,
-            slots,
-        })
+        Ok(Self { file_id: array_at(bytes, AT_FILE_ID), generation, slots })
     }
 }
 
 impl Slot {
     fn encode_into(&self, index: usize, records: &mut Vec<u8>) -> Result<(), FormatError> {
-        check_lengths(
-            self.label.len(),
-            self.sealed_info.len(),
-            self.age_file.len(),
-        )?;
+        check_lengths(self.label.len(), self.sealed_info.len(), self.age_file.len())?;
         check_label(&self.label, index)?;
         records.push(self.kind as u8);
         records.push(self.label.len() as u8);
@@ -204,8 +186,8 @@ impl Slot {
         let info_at = label_at + label_len;
         let age_at = info_at + info_len;
         let end = at + unpadded_len;
-        let label = std::str::from_utf8(&area[label_at..info_at])
-            .map_err(|_| FormatError::Label { slot: index })?;
+        let label =
+            std::str::from_utf8(&area[label_at..info_at]).map_err(|_| FormatError::Label { slot: index })?;
         check_label(label, index)?;
         check_zero(area, end, at + record_len)?;
         let slot = Self {

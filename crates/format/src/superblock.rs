@@ -1,8 +1,8 @@
 //! The superblock, of which a sealed file holds two equal copies.
 
 use crate::codec::{
-    array_at, check_checksum, check_len, check_magic, check_suite, check_version, check_zero,
-    finish, put, u16_at, u32_at, u64_at,
+    array_at, check_checksum, check_len, check_magic, check_suite, check_version, check_zero, finish, put,
+    u16_at, u32_at, u64_at,
 };
 use crate::limits::{SLOT_AREA_LEN, SUPERBLOCK_LEN, VERSION};
 use crate::{FormatError, Geometry, Id, Limits};
@@ -166,22 +166,13 @@ impl Superblock {
 /// Fields that have one value in version 1, and reserved bytes.
 fn check_fixed_fields(bytes: &[u8]) -> Result<(), FormatError> {
     if bytes[AT_TRAILER_LOCATION] != 0 {
-        return Err(FormatError::field(
-            "trailer location",
-            bytes[AT_TRAILER_LOCATION],
-        ));
+        return Err(FormatError::field("trailer location", bytes[AT_TRAILER_LOCATION]));
     }
     if u32_at(bytes, AT_SHARD_INDEX) != 0 {
-        return Err(FormatError::field(
-            "shard index",
-            u32_at(bytes, AT_SHARD_INDEX),
-        ));
+        return Err(FormatError::field("shard index", u32_at(bytes, AT_SHARD_INDEX)));
     }
     if u32_at(bytes, AT_SHARD_COUNT) != 1 {
-        return Err(FormatError::field(
-            "shard count",
-            u32_at(bytes, AT_SHARD_COUNT),
-        ));
+        return Err(FormatError::field("shard count", u32_at(bytes, AT_SHARD_COUNT)));
     }
     check_zero(bytes, AT_RESERVED_1, AT_FILE_ID)?;
     // Second descriptor, table digest and the reserved rest, all zero in version 1.

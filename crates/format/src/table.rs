@@ -64,9 +64,7 @@ impl TableEntry {
         let used = tag_len.min(self.tag.len());
         match self.tag[used..].iter().position(|&byte| byte != 0) {
             None => Ok(()),
-            Some(at) => Err(FormatError::Reserved {
-                offset: TAG + used + at,
-            }),
+            Some(at) => Err(FormatError::Reserved { offset: TAG + used + at }),
         }
     }
 

@@ -29,11 +29,7 @@ fn parse_all(bytes: &[u8]) {
     if let Ok(area) = KeyArea::parse(bytes) {
         assert_eq!(area.encode()[..], bytes[..]);
     }
-    for kind in [
-        RecordKind::None,
-        RecordKind::Fingerprints,
-        RecordKind::FingerprintsAndPayload,
-    ] {
+    for kind in [RecordKind::None, RecordKind::Fingerprints, RecordKind::FingerprintsAndPayload] {
         let header = header(kind);
         if let Ok(record) = WindowRecord::parse(bytes, &header) {
             let len = WindowRecord::len_from_head(bytes, &header).unwrap();

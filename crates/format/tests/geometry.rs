@@ -52,10 +52,7 @@ fn check(data_len: u64, log2: u8, limits: &Limits) {
     assert_eq!(g.bytes_of_chunks(0, n), (0, data_len));
     assert_eq!(g.blocks_of_chunks(0, n), (0, data_len.div_ceil(4096)));
     let found = trailer_candidates(g.sealed_len(), limits);
-    assert!(
-        found.contains(&(log2, t0)),
-        "L={data_len} log2={log2}: {found:?}"
-    );
+    assert!(found.contains(&(log2, t0)), "L={data_len} log2={log2}: {found:?}");
 }
 
 #[test]
@@ -114,11 +111,7 @@ fn limits_are_kept() {
     for len in [(1 << 60) + 1, u64::MAX] {
         assert_eq!(name(Geometry::new(len, 16, &Limits::PRODUCTION)), "L");
     }
-    let careless = Limits {
-        min_chunk_log2: 0,
-        max_chunk_log2: 255,
-        window_chunk_multiple: 1,
-    };
+    let careless = Limits { min_chunk_log2: 0, max_chunk_log2: 255, window_chunk_multiple: 1 };
     for log2 in [0, 11, 21, 64, 255] {
         assert_eq!(name(Geometry::new(1, log2, &careless)), "chunk_log2");
     }

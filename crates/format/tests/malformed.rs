@@ -3,9 +3,7 @@
 mod common;
 
 use common::{fix_checksum, header, mac, phase, slot_area, superblock, window};
-use pageseal_format::journal::{
-    JournalHeader, KeyArea, PhaseRecord, RecordKind, WindowRecord, slot_stride,
-};
+use pageseal_format::journal::{JournalHeader, KeyArea, PhaseRecord, RecordKind, WindowRecord, slot_stride};
 use pageseal_format::{FormatError, Geometry, Limits, SlotArea, Superblock, TableEntry};
 
 /// Sets bytes at an offset and makes the checksum right again.
@@ -30,10 +28,7 @@ fn check_frame<T: std::fmt::Debug + PartialEq>(
 ) {
     for len in [0, 1, 8, 63, 64, bytes.len() - 1] {
         let result = parse(&bytes[..len]);
-        assert!(
-            matches!(result, Err(FormatError::TooShort { .. })),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(FormatError::TooShort { .. })), "{result:?}");
     }
     assert_eq!(parse(&with(bytes, 0, b"p")), Err(FormatError::WrongMagic));
     assert_eq!(parse(&vec![0; bytes.len()]), Err(FormatError::WrongMagic));
@@ -92,10 +87,7 @@ fn superblock_by_name() {
         let name_found = field_of(parse(&with(&good[..], offset, &[value])));
         assert_eq!(name_found, name, "offset {offset}");
     }
-    assert_eq!(
-        field_of(parse(&with(&good[..], 40, &[0; 8]))),
-        "job sequence"
-    );
+    assert_eq!(field_of(parse(&with(&good[..], 40, &[0; 8]))), "job sequence");
     for offset in [14, 15, 272, 399, 400, 431, 432, 4031] {
         let result = parse(&with(&good[..], offset, &[1]));
         assert_eq!(result, Err(FormatError::Reserved { offset }));
@@ -107,10 +99,7 @@ fn slot_area_by_name() {
     let parse = SlotArea::parse;
     let good = slot_area().encode(mac).unwrap();
     check_frame(&good, parse);
-    assert_eq!(
-        parse(&with(&good, 8, &[9, 1])),
-        Err(FormatError::NewerVersion(0x0109))
-    );
+    assert_eq!(parse(&with(&good, 8, &[9, 1])), Err(FormatError::NewerVersion(0x0109)));
     let used = u32::from_le_bytes(good[12..16].try_into().unwrap());
     for (offset, value, name) in [
         (10, vec![0, 0], "slot count"),
@@ -158,13 +147,7 @@ fn slot_areas_that_do_not_fit_are_not_written() {
 
     area = slot_area();
     area.slots[0].age_file = vec![1; 16384];
-    assert!(matches!(
-        area.encode(mac),
-        Err(FormatError::AreaFull {
-            available: 24448,
-            ..
-        })
-    ));
+    assert!(matches!(area.encode(mac), Err(FormatError::AreaFull { available: 24448, .. })));
     area = slot_area();
     area.slots[0].label = "a\u{85}".to_owned();
     assert_eq!(area.encode(mac), Err(FormatError::Label { slot: 0 }));
@@ -186,10 +169,7 @@ fn a_full_slot_area_is_read_back() {
     }
     assert_eq!(SlotArea::parse(&area.encode(mac).unwrap()).unwrap(), area);
     area.slots[1].age_file.push(5);
-    assert!(matches!(
-        area.encode(mac),
-        Err(FormatError::AreaFull { .. })
-    ));
+    assert!(matches!(area.encode(mac), Err(FormatError::AreaFull { .. })));
 }
 
 #[test]
@@ -200,16 +180,8 @@ fn table_entry_by_name() {
     let good = TableEntry::parse(&bytes).unwrap();
     assert_eq!(good.encode(), bytes);
     assert_eq!(good.check_tag_len(32), Ok(()));
-    assert_eq!(
-        good.check_tag_len(16),
-        Err(FormatError::Reserved { offset: 40 })
-    );
-    for (offset, name) in [
-        (56, "epoch"),
-        (59, "epoch"),
-        (60, "entry flags"),
-        (61, "entry flags"),
-    ] {
+    assert_eq!(good.check_tag_len(16), Err(FormatError::Reserved { offset: 40 }));
+    for (offset, name) in [(56, "epoch"), (59, "epoch"), (60, "entry flags"), (61, "entry flags")] {
         let mut bad = bytes;
         bad[offset] |= 2;
         assert_eq!(field_of(TableEntry::parse(&bad)), name);
@@ -217,28 +189,17 @@ fn table_entry_by_name() {
     for offset in [62, 63] {
         let mut bad = bytes;
         bad[offset] = 1;
-        assert_eq!(
-            TableEntry::parse(&bad),
-            Err(FormatError::Reserved { offset })
-        );
+        assert_eq!(TableEntry::parse(&bad), Err(FormatError::Reserved { offset }));
     }
 }
 
 #[test]
 fn journal_header_by_name() {
     let parse = |bytes: &[u8]| JournalHeader::parse(bytes, &Limits::TEST);
-    let good = header(RecordKind::FingerprintsAndPayload)
-        .encode(mac)
-        .unwrap();
+    let good = header(RecordKind::FingerprintsAndPayload).encode(mac).unwrap();
     check_frame(&good[..], parse);
-    assert_eq!(
-        parse(&with(&good[..], 8, &[3])),
-        Err(FormatError::NewerVersion(3))
-    );
-    assert_eq!(
-        parse(&with(&good[..], 13, &[4])),
-        Err(FormatError::UnknownSuite(4))
-    );
+    assert_eq!(parse(&with(&good[..], 8, &[3])), Err(FormatError::NewerVersion(3)));
+    assert_eq!(parse(&with(&good[..], 13, &[4])), Err(FormatError::UnknownSuite(4)));
     for (offset, value, name) in [
         (10, 0, "job"),
         (10, 3, "job"),
@@ -263,10 +224,7 @@ fn journal_header_by_name() {
         let result = parse(&with(&good[..], offset, &[value]));
         assert_eq!(field_of(result), name, "offset {offset} = {value}");
     }
-    assert_eq!(
-        field_of(parse(&with(&good[..], 64, &[0; 8]))),
-        "window length"
-    );
+    assert_eq!(field_of(parse(&with(&good[..], 64, &[0; 8]))), "window length");
     for offset in [84, 87, 132, 4031] {
         let result = parse(&with(&good[..], offset, &[1]));
         assert_eq!(result, Err(FormatError::Reserved { offset }));
@@ -300,13 +258,9 @@ fn headers_that_would_not_open_again_are_not_written() {
 fn phase_block_by_name() {
     let good = phase().encode(mac);
     check_frame(&good[..], PhaseRecord::parse);
-    for (offset, value, name) in [
-        (8, 0, "phase sequence"),
-        (32, 0, "phase"),
-        (32, 7, "phase"),
-        (33, 2, "direction"),
-        (34, 2, "clean"),
-    ] {
+    for (offset, value, name) in
+        [(8, 0, "phase sequence"), (32, 0, "phase"), (32, 7, "phase"), (33, 2, "direction"), (34, 2, "clean")]
+    {
         let result = PhaseRecord::parse(&with(&good[..], offset, &[value]));
         assert_eq!(field_of(result), name, "offset {offset} = {value}");
     }
@@ -347,19 +301,13 @@ fn window_record_by_name() {
     // Counts that can not be: no chunk, more than a window, more fingerprints than blocks.
     for (offset, value) in [(36, 0), (36, 5), (39, 0x80), (64, 9), (67, 0xff)] {
         let error = parse(&with(&good, offset, &[value])).unwrap_err();
-        assert!(
-            matches!(error, FormatError::RecordBounds { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, FormatError::RecordBounds { .. }), "{error:?}");
         assert!(error.is_damage());
     }
     // The last window: chunks 8 to 10, of which the last has 5 bytes.
     let mut short = window(&header, 8, 3);
     short.fingerprints.pop();
-    assert_eq!(
-        field_of(short.encode(&header, mac)),
-        "number of fingerprints"
-    );
+    assert_eq!(field_of(short.encode(&header, mac)), "number of fingerprints");
     short = window(&header, 8, 3);
     short.payload_len += 1;
     assert_eq!(field_of(short.encode(&header, mac)), "payload length");
@@ -378,8 +326,5 @@ fn key_area_by_name() {
     for offset in [1, 7, 80, 111, 112, 4095] {
         assert_eq!(parse(offset, 1), Err(FormatError::Reserved { offset }));
     }
-    assert!(matches!(
-        KeyArea::parse(&good[1..]),
-        Err(FormatError::TooShort { .. })
-    ));
+    assert!(matches!(KeyArea::parse(&good[1..]), Err(FormatError::TooShort { .. })));
 }

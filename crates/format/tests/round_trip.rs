@@ -4,8 +4,7 @@ mod common;
 
 use common::{header, mac, phase, slot_area, superblock, window};
 use pageseal_format::journal::{
-    JournalHeader, KeyArea, PhaseRecord, RecordKind, WindowRecord, payload_offset_in_slot,
-    record_len,
+    JournalHeader, KeyArea, PhaseRecord, RecordKind, WindowRecord, payload_offset_in_slot, record_len,
 };
 use pageseal_format::{Limits, SlotArea, Superblock, mac_of};
 
@@ -25,10 +24,7 @@ fn superblock_is_read_back() {
     let block = superblock();
     let bytes = block.encode(mac);
     check_mac(&bytes[..]);
-    assert_eq!(
-        Superblock::parse(&bytes[..], &Limits::PRODUCTION),
-        Ok(block)
-    );
+    assert_eq!(Superblock::parse(&bytes[..], &Limits::PRODUCTION), Ok(block));
     assert_eq!(&bytes[..16], b"PAGESEAL\x01\0\x01\x10\x02\0\0\0");
     assert_eq!(u64_at(&bytes[..], 32), 1_000_001);
     // T0 = 1003520, 16 chunks, one block of table.
@@ -47,20 +43,13 @@ fn slot_area_is_read_back() {
     check_mac(&bytes);
     assert_eq!(SlotArea::parse(&bytes), Ok(area));
     assert_eq!(&bytes[..12], b"PGSLSLOT\x01\0\x03\0");
-    assert_eq!(
-        &bytes[64..80],
-        &[1, 5, 103, 0, 25, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-    );
+    assert_eq!(&bytes[64..80], &[1, 5, 103, 0, 25, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(&bytes[80..85], "büro".as_bytes());
 }
 
 #[test]
 fn journal_header_is_read_back() {
-    for kind in [
-        RecordKind::None,
-        RecordKind::Fingerprints,
-        RecordKind::FingerprintsAndPayload,
-    ] {
+    for kind in [RecordKind::None, RecordKind::Fingerprints, RecordKind::FingerprintsAndPayload] {
         let header = header(kind);
         let bytes = header.encode(mac).unwrap();
         check_mac(&bytes[..]);
@@ -93,10 +82,7 @@ fn window_record_is_read_back_and_needs_no_more_than_its_own_bytes() {
             check_mac(&bytes);
             let prints = record.fingerprints.len() as u64;
             assert_eq!(bytes.len() as u64, record_len(count, prints));
-            assert_eq!(
-                WindowRecord::len_from_head(&bytes[..128], &header),
-                Ok(bytes.len())
-            );
+            assert_eq!(WindowRecord::len_from_head(&bytes[..128], &header), Ok(bytes.len()));
             bytes.resize(9000, 0xff);
             assert_eq!(WindowRecord::parse(&bytes, &header), Ok(record));
         }
@@ -107,16 +93,9 @@ fn window_record_is_read_back_and_needs_no_more_than_its_own_bytes() {
 
 #[test]
 fn key_area_is_read_back_and_shows_no_key() {
-    let inside = KeyArea::Inside {
-        wrapped: [0xab; 72],
-        job_key: [0xcd; 32].into(),
-    };
+    let inside = KeyArea::Inside { wrapped: [0xab; 72], job_key: [0xcd; 32].into() };
     assert_eq!(format!("{inside:?}"), "KeyArea::Inside");
-    for area in [
-        KeyArea::Empty,
-        KeyArea::Outside { wrapped: [1; 72] },
-        inside,
-    ] {
+    for area in [KeyArea::Empty, KeyArea::Outside { wrapped: [1; 72] }, inside] {
         assert_eq!(KeyArea::parse(&area.encode()), Ok(area));
     }
     assert_eq!(KeyArea::parse(&[0; 4096]), Ok(KeyArea::Empty));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pageseal_format::journal::{
     Direction, HEADER_OFFSET, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, KeyArea, Phase, PhaseRecord,
-    RecordKind, Resilience, SLOT_AREA_COPY_OFFSET, SUPERBLOCK_COPY_OFFSET, WindowRecord,
+    RecordKind, SLOT_AREA_COPY_OFFSET, SUPERBLOCK_COPY_OFFSET, WindowRecord,
 };
 use pageseal_format::labels;
 use pageseal_format::limits::SUPERBLOCK_LEN;
@@ -164,8 +164,8 @@ impl Journal {
         self.at_start
     }
 
-    /// Makes a phase durable before it returns (GROWN and RUNNING are only written in resilience `process`). Retires
-    /// all windows up to `mark`. `clean` says that no window is in flight. The legal steps are in
+    /// Makes a phase durable before it returns, in every resilience: phases are few, and in `process` the one that is not
+    /// `clean` must outlive a power cut to tell of it. Retires all windows up to `mark`. `clean` says that no window is in flight. The legal steps are in
     /// `transitions.rs`; changing the direction, `clean`, and everything from DATA_DONE on need all committed
     /// windows settled, and from DATA_DONE on the watermark must be at the job's end.
     ///
@@ -233,10 +233,7 @@ impl Journal {
             window_sequence: mark.sequence,
         };
         write_phase_block(&self.log, &*self.auth, &record)?;
-        let may_wait = matches!(phase, Phase::Grown | Phase::Running);
-        if !(may_wait && self.header.resilience == Resilience::Process) {
-            self.log.sync()?;
-        }
+        self.log.sync()?;
         self.phase = record;
         self.retired = mark;
         Ok(())

@@ -66,14 +66,6 @@ pub enum Notice {
         /// Which one.
         attribute: String,
     },
-    /// The system was restarted during a job that is not safe against power loss: what is done so far
-    /// is checked first.
-    RestartDuringProcessJob,
-    /// Bytes of a hole of a sparse file could not be punched out again; they are zeros on disk.
-    HoleFilled {
-        /// Chunk index.
-        chunk: u64,
-    },
 }
 
 /// Receives progress; calls come from the threads of the pool.

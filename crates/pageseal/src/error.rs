@@ -318,6 +318,9 @@ pub enum Damage {
     /// The two superblock copies disagree and no journal decides.
     #[error("the two superblock copies differ and no journal of that job was found")]
     SuperblocksDiffer,
+    /// Both superblock copies are damaged, but there is something left of them.
+    #[error("both superblock copies are damaged")]
+    SuperblocksUnreadable,
     /// A superblock with a right checksum and an impossible content.
     #[error("superblock copy {copy} is malformed: {what}")]
     SuperblockMalformed {
@@ -418,6 +421,12 @@ pub enum Damage {
         /// What the job needs.
         expected_bytes: u64,
     },
+    /// The system was restarted while a job ran that is not safe against that.
+    #[error(
+        "the system was restarted during a job with --resilience process: what is on disk and what the journal says may \
+         be of different times, and the file cannot be recovered for sure"
+    )]
+    PowerCutDuringProcessJob,
     /// A job without protection was interrupted.
     #[error("a job with --resilience none was interrupted: the file is damaged and cannot be recovered")]
     Unprotected,

@@ -32,7 +32,7 @@ pub struct JobReport {
     pub kind: JobKind,
     /// What the file is now.
     pub outcome: JobOutcome,
-    /// Where the result lies; `None` for a pipe.
+    /// Where the result lies; `None` for a pipe, or if the name went to another file meanwhile.
     pub path: Option<PathBuf>,
     /// The file kept its old name although the job asked for another, because that name was taken while the job
     /// ran, or the old name went to another file. A [`crate::Notice`] says which.

@@ -83,20 +83,50 @@ pub(crate) fn locate(data: &dyn Storage, limits: &Limits) -> Result<Located, (u6
                 let a = read_superblock(data, found.superblock.geometry.superblock_a_offset(), limits)?;
                 return Ok(Located::Trailer { a, b });
             }
-            SuperblockCopy::Refused(_) => return Ok(Located::Trailer { a: b.clone(), b }),
+            // Its offsets cannot be trusted, so copy A is not looked for.
+            SuperblockCopy::Refused(_) => return Ok(Located::Trailer { a: SuperblockCopy::Damaged, b }),
             _ => {}
         }
-        for (chunk_log2, offset) in trailer_candidates(len, limits) {
-            let a = read_superblock(data, offset, limits)?;
-            let fits = |block: &Superblock| {
-                block.geometry.sealed_len() == len && block.geometry.chunk_log2() == chunk_log2
-            };
-            if a.good().is_some_and(|found| fits(&found.superblock)) {
-                return Ok(Located::Trailer { a, b: SuperblockCopy::Damaged });
-            }
+        if let Some(located) = locate_without_b(data, &b, len, limits)? {
+            return Ok(located);
         }
     }
     search(data, len, limits)
+}
+
+/// Copy B cannot be read: looks for copy A wherever the length of the file lets it be.
+fn locate_without_b(
+    data: &dyn Storage,
+    b: &SuperblockCopy,
+    len: u64,
+    limits: &Limits,
+) -> Result<Option<Located>, (u64, io::Error)> {
+    // A whole superblock here is that of a file cut off, or of one inside of this one.
+    let mut remains = matches!(b, SuperblockCopy::Damaged) && starts_with_magic(data, len - BLOCK)?;
+    let mut refused = None;
+    for (chunk_log2, offset) in trailer_candidates(len, limits) {
+        let a = read_superblock(data, offset, limits)?;
+        match &a {
+            SuperblockCopy::Good(found) => {
+                let geometry = &found.superblock.geometry;
+                if geometry.sealed_len() == len && geometry.chunk_log2() == chunk_log2 {
+                    return Ok(Some(Located::Trailer { a, b: SuperblockCopy::Damaged }));
+                }
+            }
+            SuperblockCopy::Refused(_) => refused = Some(a),
+            SuperblockCopy::Damaged => remains |= starts_with_magic(data, offset)?,
+        }
+    }
+    Ok(match refused {
+        Some(a) => Some(Located::Trailer { a, b: SuperblockCopy::Damaged }),
+        None => remains.then_some(Located::Damaged(Damage::SuperblocksUnreadable)),
+    })
+}
+
+fn starts_with_magic(data: &dyn Storage, offset: u64) -> Result<bool, (u64, io::Error)> {
+    let mut magic = [0; MAGIC.len()];
+    data.read_exact_at(&mut magic, offset).map_err(|error| (offset, error))?;
+    Ok(magic == *MAGIC)
 }
 
 /// Looks for a superblock that is not where it should be, to tell truncation and foreign bytes from a plain file.
@@ -282,6 +312,17 @@ pub(crate) fn settled_superblock(
 pub(crate) fn suite_of(path: &Path, superblock: &Superblock) -> Result<Suite, OpenError> {
     Suite::try_from(superblock.suite)
         .map_err(|error| OpenError::Newer { path: path.into(), what: error.to_string() })
+}
+
+/// Refuses to change a file whose features a writer must know.
+pub(crate) fn check_writable(path: &Path, superblock: &Superblock) -> Result<(), OpenError> {
+    match superblock.ro_compat {
+        0 => Ok(()),
+        bits => {
+            let what = format!("unknown read-only compatible feature bits {bits:#x}");
+            Err(OpenError::Newer { path: path.into(), what })
+        }
+    }
 }
 
 /// What the slots' age files bind the key to.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pageseal_format::Limits;
 use pageseal_storage::directory::{Access, Directory, FileIdentity, RealDirectory};
-use pageseal_storage::lock::{FileLock, LockError, WriterProbe, probe_writers};
+use pageseal_storage::lock::{FileLock, LockError, WriterProbe, is_locked, probe_writers};
 use pageseal_storage::medium::Medium;
 use pageseal_storage::watch::ChangeWatch;
 use pageseal_storage::{BufferedFile, Folder, Storage};
@@ -60,6 +60,9 @@ pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedT
         return Err(Refusal::HardLinks { path, links: metadata.nlink() });
     }
     // Must come before we hold a writing descriptor ourselves.
+    if is_locked(&reader).unwrap_or(false) {
+        return Err(Refusal::Locked { path });
+    }
     if is_open_for_writing(&reader) {
         return Err(Refusal::OpenForWriting { path });
     }

@@ -131,7 +131,6 @@ fn encrypt_while_the_name_goes(place: &Place) -> (JobReport, Vec<Notice>, PathBu
 }
 
 #[test]
-#[ignore = "engine bug: the report names the other file as the place of the result"]
 fn a_report_does_not_name_another_file_as_the_result() {
     let place = Place::new();
     let (report, _, _) = encrypt_while_the_name_goes(&place);
@@ -200,7 +199,6 @@ fn a_second_job_is_refused_and_does_not_disturb_the_first() {
 }
 
 #[test]
-#[ignore = "engine bug: the writer probe comes before the lock, so a second job is told of an unknown writer"]
 fn a_second_job_is_told_of_the_first() {
     let (second, _, _) = second_job();
     assert!(matches!(second, JobError::Refused(Refusal::Locked { .. })), "{second:?}");
@@ -312,7 +310,6 @@ fn truncation_during_the_job_stops_it_whatever_the_store() {
 }
 
 #[test]
-#[ignore = "engine bug: the mapping is made before the length is checked, so a cut file is called unreadable, not damaged"]
 fn a_truncated_file_is_damaged_for_a_resume_through_a_mapping_too() {
     let place = Place::new();
     support::interrupt_encrypt(
@@ -360,7 +357,6 @@ fn appended_bytes_stop_the_job_and_are_not_cut_off() {
 }
 
 #[test]
-#[ignore = "engine bug: a panic in the settling thread leaves the committing thread waiting for ever"]
 fn a_panic_in_the_callers_callback_does_not_hang_the_job() {
     let place = Place::new();
     let (path, recipient) = (place.plain.clone(), place.keys.recipient.clone());

@@ -370,13 +370,11 @@ fn replay_earlier_journal(decrypting: bool, backward: bool) {
 }
 
 #[test]
-#[ignore = "engine bug: an earlier journal of the same open job is believed; data is destroyed without a word"]
 fn an_earlier_journal_of_an_encrypt_does_not_seal_twice() {
     replay_earlier_journal(false, false);
 }
 
 #[test]
-#[ignore = "engine bug: an earlier journal of the same open job is believed; data is destroyed without a word"]
 fn an_earlier_journal_of_an_encrypt_does_not_roll_back() {
     replay_earlier_journal(false, true);
 }
@@ -387,7 +385,6 @@ fn an_earlier_journal_of_a_decrypt_does_not_go_on() {
 }
 
 #[test]
-#[ignore = "engine bug: an earlier journal of the same open job is believed; data is destroyed without a word"]
 fn an_earlier_journal_of_a_decrypt_does_not_roll_back() {
     replay_earlier_journal(true, true);
 }

@@ -350,7 +350,6 @@ fn both_copies_damaged_are_refused() {
 }
 
 #[test]
-#[ignore = "engine bug: with both superblock copies damaged the file is called not sealed, and encrypt seals it again"]
 fn both_superblocks_damaged_are_refused() {
     let (folder, key_folder) = (folder(), folder());
     let keys = Keys::new(key_folder.path());

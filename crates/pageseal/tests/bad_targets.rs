@@ -328,7 +328,6 @@ fn sparse_files_need_a_word() {
 }
 
 #[test]
-#[ignore = "engine bug: chunks are read before it is asked whether they are holes, and then they no longer are"]
 fn sparse_files_get_their_holes_back() {
     for resilience in [ResilienceChoice::Checksum, ResilienceChoice::Journal] {
         let place = Place::new();

@@ -59,7 +59,32 @@ impl Drop for FileLock {
 }
 
 fn set_lock(file: &File, kind: libc::c_short) -> io::Result<()> {
-    let lock = libc::flock {
+    let lock = whole_file(kind);
+    // SAFETY: the descriptor is open, being borrowed from `file`, and `lock` is an initialised struct
+    // that the kernel only reads, during the call.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Whether another open of the file holds a lock that [`FileLock::exclusive`] would run into. Unlike taking it, asking
+/// works through a file that is open for reading only. The answer holds for the moment.
+///
+/// # Errors
+/// Those of `fcntl`.
+pub fn is_locked(file: &File) -> io::Result<bool> {
+    let mut lock = whole_file(libc::F_WRLCK as libc::c_short);
+    // SAFETY: the descriptor is open, being borrowed from `file`, and `lock` is an initialised struct
+    // that the kernel writes to only during the call.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(lock.l_type != libc::F_UNLCK as libc::c_short),
+    }
+}
+
+fn whole_file(kind: libc::c_short) -> libc::flock {
+    libc::flock {
         l_type: kind,
         l_whence: libc::SEEK_SET as libc::c_short,
         l_start: 0,
@@ -67,11 +92,5 @@ fn set_lock(file: &File, kind: libc::c_short) -> io::Result<()> {
         l_len: 0,
         // Must be 0 for locks of this kind.
         l_pid: 0,
-    };
-    // SAFETY: the descriptor is open, being borrowed from `file`, and `lock` is an initialised struct
-    // that the kernel only reads, during the call.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
     }
 }

@@ -41,6 +41,10 @@ impl Report for JobDone {
     fn object(&self) -> ResultObject {
         (&self.report).into()
     }
+    fn exit(&self) -> Exit {
+        // The content is as asked for, the name is not; a note says why.
+        if self.report.name_kept { Exit::Failed } else { Exit::Done }
+    }
 }
 
 impl Report for VerifyReport {

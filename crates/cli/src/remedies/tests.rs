@@ -80,6 +80,8 @@ fn damages() -> Vec<Damage> {
         Damage::Journal { what: what() },
         Damage::Length { found_bytes: 0, expected_bytes: 1 },
         Damage::Unprotected,
+        Damage::PowerCutDuringProcessJob,
+        Damage::SuperblocksUnreadable,
     ]
 }
 

@@ -1,12 +1,10 @@
 //! The journal's header.
 
 use super::kinds::{JobKind, RecordKind, Resilience};
-use super::layout::{
-    HEADER_LEN, MAX_RING_SLOTS, MIN_RING_SLOTS, RING_OFFSET, largest_window, slot_stride,
-};
+use super::layout::{HEADER_LEN, MAX_RING_SLOTS, MIN_RING_SLOTS, RING_OFFSET, largest_window, slot_stride};
 use crate::codec::{
-    array_at, check_checksum, check_len, check_magic, check_suite, check_version, check_zero,
-    finish, put, u16_at, u32_at, u64_at,
+    array_at, check_checksum, check_len, check_magic, check_suite, check_version, check_zero, finish, put,
+    u16_at, u32_at, u64_at,
 };
 use crate::limits::{BLOCK, TAIL_LEN, VERSION};
 use crate::{FormatError, Geometry, Id, Limits};
@@ -103,10 +101,7 @@ impl JournalHeader {
     /// # Errors
     /// What [`JournalHeader::parse`] would refuse under the same limits: a journal that can not be
     /// opened again must not be begun.
-    pub fn encode(
-        &self,
-        mac: impl FnOnce(&[u8]) -> [u8; 32],
-    ) -> Result<Box<[u8; HEADER_LEN]>, FormatError> {
+    pub fn encode(&self, mac: impl FnOnce(&[u8]) -> [u8; 32]) -> Result<Box<[u8; HEADER_LEN]>, FormatError> {
         self.check()?;
         let mut block = Box::new([0; HEADER_LEN]);
         let bytes = &mut block[..];
@@ -129,11 +124,7 @@ impl JournalHeader {
         put(bytes, AT_INODE, &self.inode.to_le_bytes());
         put(bytes, AT_BOOT_ID, &self.boot_id);
         put(bytes, AT_MTIME_SECONDS, &self.mtime_seconds.to_le_bytes());
-        put(
-            bytes,
-            AT_MTIME_NANOSECONDS,
-            &self.mtime_nanoseconds.to_le_bytes(),
-        );
+        put(bytes, AT_MTIME_NANOSECONDS, &self.mtime_nanoseconds.to_le_bytes());
         finish(bytes, mac);
         Ok(block)
     }
@@ -200,11 +191,7 @@ impl JournalHeader {
             Resilience::Process => self.record_kind != RecordKind::None,
             Resilience::None => self.record_kind == RecordKind::None,
         };
-        if fits {
-            Ok(())
-        } else {
-            Err(FormatError::field("record kind", self.record_kind as u8))
-        }
+        if fits { Ok(()) } else { Err(FormatError::field("record kind", self.record_kind as u8)) }
     }
 
     fn check_ring(&self) -> Result<(), FormatError> {

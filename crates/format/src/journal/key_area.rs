@@ -74,9 +74,7 @@ impl KeyArea {
             }
             1 => {
                 check_zero(bytes, AT_JOB_KEY, AT_RESERVED)?;
-                Self::Outside {
-                    wrapped: array_at(bytes, AT_WRAPPED),
-                }
+                Self::Outside { wrapped: array_at(bytes, AT_WRAPPED) }
             }
             2 => Self::Inside {
                 wrapped: array_at(bytes, AT_WRAPPED),

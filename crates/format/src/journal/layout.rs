@@ -50,18 +50,14 @@ const _: () = {
 pub fn record_len(chunks: u64, fingerprints: u64) -> u64 {
     let entries = chunks.saturating_mul(CHUNK_RECORD_LEN as u64);
     let fingerprints = fingerprints.saturating_mul(FINGERPRINT_LEN as u64);
-    entries
-        .saturating_add(fingerprints)
-        .saturating_add((RECORD_HEAD_LEN + TAIL_LEN) as u64)
+    entries.saturating_add(fingerprints).saturating_add((RECORD_HEAD_LEN + TAIL_LEN) as u64)
 }
 
 /// Where the payload begins, in bytes from the start of the ring slot: the record's own length, rounded up.
 #[must_use]
 pub fn payload_offset_in_slot(chunks: u64, fingerprints: u64) -> u64 {
     // Saturated far above any length that a file can have.
-    record_len(chunks, fingerprints)
-        .checked_next_multiple_of(BLOCK)
-        .unwrap_or(u64::MAX)
+    record_len(chunks, fingerprints).checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX)
 }
 
 /// The largest window of a job with windows of `window_len` bytes: its chunks, its blocks and its bytes.

@@ -2,9 +2,7 @@
 
 use super::kinds::{Direction, Phase};
 use super::layout::PHASE_LEN;
-use crate::codec::{
-    array_at, check_checksum, check_len, check_magic, check_zero, finish, put, u64_at,
-};
+use crate::codec::{array_at, check_checksum, check_len, check_magic, check_zero, finish, put, u64_at};
 use crate::limits::TAIL_LEN;
 use crate::{FormatError, Id};
 
@@ -52,11 +50,7 @@ impl PhaseRecord {
         bytes[AT_DIRECTION] = self.direction as u8;
         bytes[AT_CLEAN] = u8::from(self.clean);
         put(bytes, AT_WATERMARK, &self.watermark.to_le_bytes());
-        put(
-            bytes,
-            AT_WINDOW_SEQUENCE,
-            &self.window_sequence.to_le_bytes(),
-        );
+        put(bytes, AT_WINDOW_SEQUENCE, &self.window_sequence.to_le_bytes());
         finish(bytes, mac);
         block
     }

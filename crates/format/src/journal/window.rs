@@ -2,12 +2,8 @@
 
 use super::header::JournalHeader;
 use super::kinds::{Direction, RecordKind};
-use super::layout::{
-    CHUNK_RECORD_LEN, FINGERPRINT_LEN, RECORD_HEAD_LEN, largest_window, record_len,
-};
-use crate::codec::{
-    array_at, check_checksum, check_magic, check_zero, finish, put, u32_at, u64_at,
-};
+use super::layout::{CHUNK_RECORD_LEN, FINGERPRINT_LEN, RECORD_HEAD_LEN, largest_window, record_len};
+use crate::codec::{array_at, check_checksum, check_magic, check_zero, finish, put, u32_at, u64_at};
 use crate::limits::{TABLE_ENTRY_LEN, TAIL_LEN};
 use crate::{FormatError, Id, TableEntry};
 
@@ -111,10 +107,7 @@ impl WindowRecord {
     /// was never written, [`FormatError::RecordBounds`].
     pub fn len_from_head(head: &[u8], header: &JournalHeader) -> Result<usize, FormatError> {
         if head.len() < RECORD_HEAD_LEN {
-            return Err(FormatError::TooShort {
-                needed: RECORD_HEAD_LEN as u64,
-                found: head.len() as u64,
-            });
+            return Err(FormatError::TooShort { needed: RECORD_HEAD_LEN as u64, found: head.len() as u64 });
         }
         check_magic(head, MAGIC)?;
         let chunks = u32_at(head, AT_CHUNKS);
@@ -128,10 +121,7 @@ impl WindowRecord {
         usize::try_from(len)
             .ok()
             .filter(|_| possible)
-            .ok_or(FormatError::RecordBounds {
-                chunks,
-                fingerprints,
-            })
+            .ok_or(FormatError::RecordBounds { chunks, fingerprints })
     }
 
     /// Reads the record at the start of `bytes`, in a journal with this header; bytes behind the record are
@@ -142,10 +132,9 @@ impl WindowRecord {
     /// In this order: length, magic, counts, checksum, fields, entries.
     pub fn parse(bytes: &[u8], header: &JournalHeader) -> Result<Self, FormatError> {
         let len = Self::len_from_head(bytes, header)?;
-        let bytes = bytes.get(..len).ok_or(FormatError::TooShort {
-            needed: len as u64,
-            found: bytes.len() as u64,
-        })?;
+        let bytes = bytes
+            .get(..len)
+            .ok_or(FormatError::TooShort { needed: len as u64, found: bytes.len() as u64 })?;
         check_checksum(bytes)?;
         check_zero(bytes, AT_RESERVED_1, AT_CHUNKS)?;
         check_zero(bytes, AT_RESERVED_2, AT_PAYLOAD_LEN)?;
@@ -204,11 +193,7 @@ impl WindowRecord {
             return Err(FormatError::field("number of fingerprints", found));
         }
         let (_, bytes) = geometry.bytes_of_chunks(self.first_chunk, count);
-        let payload_len = if self.kind == RecordKind::FingerprintsAndPayload {
-            bytes
-        } else {
-            0
-        };
+        let payload_len = if self.kind == RecordKind::FingerprintsAndPayload { bytes } else { 0 };
         if self.payload_len != payload_len {
             return Err(FormatError::field("payload length", self.payload_len));
         }

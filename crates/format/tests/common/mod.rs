@@ -2,19 +2,14 @@
 #![allow(dead_code, missing_docs)]
 
 use pageseal_format::journal::{
-    ChunkRecord, Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind, Resilience,
-    WindowRecord, slot_stride,
+    ChunkRecord, Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind, Resilience, WindowRecord,
+    slot_stride,
 };
-use pageseal_format::{
-    FileState, Geometry, Limits, Slot, SlotArea, SlotKind, Superblock, TableEntry,
-};
+use pageseal_format::{FileState, Geometry, Limits, Slot, SlotArea, SlotKind, Superblock, TableEntry};
 use sha2::{Digest, Sha256};
 
 pub fn mac(body: &[u8]) -> [u8; 32] {
-    Sha256::new_with_prefix(b"test key")
-        .chain_update(body)
-        .finalize()
-        .into()
+    Sha256::new_with_prefix(b"test key").chain_update(body).finalize().into()
 }
 
 /// Makes the checksum in the last 32 bytes right again after a change.
@@ -90,12 +85,8 @@ pub fn header(kind: RecordKind) -> JournalHeader {
 pub fn window(header: &JournalHeader, first_chunk: u64, count: u64) -> WindowRecord {
     let (_, blocks) = header.geometry.blocks_of_chunks(first_chunk, count);
     let (_, bytes) = header.geometry.bytes_of_chunks(first_chunk, count);
-    let entry = |i: u64| TableEntry {
-        nonce: [i as u8; 24],
-        tag: [i as u8 + 1; 32],
-        epoch: 0,
-        flags: (i % 2) as u16,
-    };
+    let entry =
+        |i: u64| TableEntry { nonce: [i as u8; 24], tag: [i as u8 + 1; 32], epoch: 0, flags: (i % 2) as u16 };
     WindowRecord {
         sequence: 7,
         job_id: header.job_id,
@@ -104,17 +95,8 @@ pub fn window(header: &JournalHeader, first_chunk: u64, count: u64) -> WindowRec
         first_chunk,
         retired: 5,
         watermark: 8,
-        payload_len: if header.record_kind == RecordKind::FingerprintsAndPayload {
-            bytes
-        } else {
-            0
-        },
-        chunks: (0..count)
-            .map(|i| ChunkRecord {
-                new: entry(i),
-                old: TableEntry::default(),
-            })
-            .collect(),
+        payload_len: if header.record_kind == RecordKind::FingerprintsAndPayload { bytes } else { 0 },
+        chunks: (0..count).map(|i| ChunkRecord { new: entry(i), old: TableEntry::default() }).collect(),
         fingerprints: (0..blocks).map(|b| [b as u8; 16]).collect(),
     }
 }

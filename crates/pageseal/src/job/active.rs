@@ -56,6 +56,9 @@ impl ActiveJob {
         };
         let (done, total) = self.done_bytes(direction, start.watermark());
         control.progress.stage(stage, total, done);
+        if let Err(cause) = self.mark_unclean(direction, &start) {
+            return Err(self.interrupted(direction, start.watermark(), cause));
+        }
         let (mark, end) = pipeline::run(&self.context, &mut self.journal, start, direction, control);
         let result = match end {
             Ok(RunEnd::Completed) => self.complete(direction, &mark),
@@ -66,6 +69,16 @@ impl ActiveJob {
             Ok(()) => finish::settle_names(self, direction, control),
             Err(cause) => Err(self.interrupted(direction, mark.watermark(), cause)),
         }
+    }
+
+    /// Before the first window of a job that does not survive power loss: says so durably, so that nobody resumes it after
+    /// one. (The journal does the same for a job without records.)
+    fn mark_unclean(&mut self, direction: Direction, start: &SettledMark) -> Result<(), InterruptCause> {
+        let has_windows = self.context.next_window(direction, start.watermark()).is_some();
+        if self.context.resilience == Resilience::Process && has_windows {
+            return self.set_phase(Phase::Running, direction, false, start);
+        }
+        Ok(())
     }
 
     /// All windows are settled: the file gets the form that it keeps.
@@ -93,12 +106,12 @@ impl ActiveJob {
         self.set_phase(Phase::Finished, direction, true, mark)
     }
 
-    /// The caller asked to stop. The mark that this leaves lets even a job without records be resumed.
+    /// The caller asked to stop. The mark that this leaves lets every job be resumed, also after a restart.
     fn stop_at_window(&mut self, direction: Direction, mark: &SettledMark) -> InterruptCause {
-        let synced = if self.context.resilience == Resilience::None {
-            self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))
-        } else {
+        let synced = if self.context.syncs_windows() {
             Ok(())
+        } else {
+            self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))
         };
         match synced.and_then(|()| self.set_phase(Phase::Running, direction, true, mark)) {
             Ok(()) => InterruptCause::Cancelled,
@@ -153,14 +166,14 @@ impl ActiveJob {
         JobError::Open(crate::error::OpenError::Damaged { path: self.context.path.clone(), damage })
     }
 
-    pub(crate) fn report(&self, direction: Direction, path: PathBuf, name_kept: bool) -> JobReport {
+    pub(crate) fn report(&self, direction: Direction, path: Option<PathBuf>, name_kept: bool) -> JobReport {
         JobReport {
             kind: public_kind(self.context.kind),
             outcome: match self.context.sides(direction).1 {
                 Side::Sealed => JobOutcome::Sealed,
                 Side::Plain => JobOutcome::Plain,
             },
-            path: Some(path),
+            path,
             name_kept,
             data_len_bytes: self.context.geometry.data_len(),
             chunks: self.context.geometry.chunk_count(),

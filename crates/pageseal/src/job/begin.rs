@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pageseal_crypto::{DerivedKeys, FileKey, KeyContext, Suite, fill_random, header_hash};
+use pageseal_crypto::{DerivedKeys, FileKey, KeyContext, MemoryLock, Suite, fill_random, header_hash};
 use pageseal_format::journal::{JobKind, JournalHeader, KeyArea};
 use pageseal_format::limits::SUPERBLOCK_LEN;
 use pageseal_format::{FormatError, Geometry, Id, SlotArea, labels};
@@ -13,7 +13,7 @@ use pageseal_journal::{Journal, JournalError};
 use pageseal_storage::{MappedFile, Storage, available};
 
 use super::active::JournalPlace;
-use super::context::JobContext;
+use super::context::{Holes, JobContext};
 use super::journal_file::{FileLog, JournalAuthenticator};
 use super::plan::{Io, Plan};
 use super::workers::Workers;
@@ -32,14 +32,24 @@ pub(crate) struct FileKeys {
 pub(crate) fn make_file_keys(suite: Suite, chunk_log2: u8) -> Result<FileKeys, Refusal> {
     let file_id = random_id()?;
     let file_key = FileKey::random().map_err(|_| Refusal::Random)?;
+    file_key.lock_with(&NoSwap);
     let keys = Arc::new(DerivedKeys::derive(&file_key, &KeyContext { suite, chunk_log2, file_id }));
     keep_from_swap(&keys);
     Ok(FileKeys { file_id, file_key, keys })
 }
 
 /// Best effort: a user may lock only so much memory.
-pub(crate) fn keep_from_swap(keys: &Arc<DerivedKeys>) {
-    let _ = pageseal_storage::secrets::lock_value(&**keys);
+struct NoSwap;
+
+impl MemoryLock for NoSwap {
+    fn lock<T>(&self, value: &T) {
+        let _ = pageseal_storage::secrets::lock_value(value);
+    }
+}
+
+/// Keeps keys out of swap, where the system allows it.
+pub(crate) fn keep_from_swap(keys: &DerivedKeys) {
+    keys.lock_with(&NoSwap);
 }
 
 /// Wraps the file key for every recipient, each in a slot of its own.
@@ -204,7 +214,7 @@ pub(crate) fn context(
         record_kind: header.record_kind,
         resilience: header.resilience,
         window_chunks: header.window_len / header.geometry.chunk_len_bytes(),
-        flag_holes: header.holes_flagged,
+        holes: if header.holes_flagged { Holes::Asked } else { Holes::Ignored },
         workers,
         watch: target.watch.take(),
     }

@@ -1,5 +1,6 @@
 //! What every step of a job knows.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,6 +20,18 @@ pub(crate) enum Side {
     Sealed,
 }
 
+/// Which chunks were holes of a sparse file, to be flagged when they are sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Holes {
+    /// Not kept in mind.
+    Ignored,
+    /// Found before space was reserved for them, as ranges of chunks in order. Afterwards a page in the cache makes a reserved
+    /// hole look like data.
+    Known(Vec<Range<u64>>),
+    /// A resumed job asks as it goes, and may find fewer.
+    Asked,
+}
+
 /// A running job: the file, its keys and the choices that its journal fixes.
 pub(crate) struct JobContext {
     pub(crate) path: PathBuf,
@@ -32,7 +45,7 @@ pub(crate) struct JobContext {
     pub(crate) record_kind: RecordKind,
     pub(crate) resilience: Resilience,
     pub(crate) window_chunks: u64,
-    pub(crate) flag_holes: bool,
+    pub(crate) holes: Holes,
     pub(crate) workers: Workers,
     pub(crate) watch: Option<ChangeWatch>,
 }
@@ -53,6 +66,22 @@ impl JobContext {
     /// What the cipher binds a chunk to.
     pub(crate) fn meta(&self, chunk: u64, entry: &TableEntry) -> ChunkMeta {
         chunk_meta(&self.geometry, chunk, entry)
+    }
+
+    /// Whether a chunk was a hole. To be asked before the chunk is read.
+    pub(crate) fn is_hole(&self, chunk: u64) -> Result<bool, InterruptCause> {
+        match &self.holes {
+            Holes::Ignored => Ok(false),
+            Holes::Known(ranges) => {
+                let next = ranges.partition_point(|range| range.end <= chunk);
+                Ok(ranges.get(next).is_some_and(|range| range.contains(&chunk)))
+            }
+            Holes::Asked => {
+                let offset = self.geometry.chunk_offset(chunk);
+                chunk_is_hole(&*self.data, &self.geometry, chunk)
+                    .map_err(|source| io_cause("looking for holes", offset, source))
+            }
+        }
     }
 
     /// Whether data must be on the medium before a window counts as settled.
@@ -103,6 +132,26 @@ pub(crate) fn chunk_meta(geometry: &Geometry, chunk: u64, entry: &TableEntry) ->
         epoch: entry.epoch,
         flags: entry.flags,
     }
+}
+
+/// All chunks that are holes, as ranges.
+pub(crate) fn find_holes(data: &dyn Storage, geometry: &Geometry) -> std::io::Result<Vec<Range<u64>>> {
+    let mut ranges: Vec<Range<u64>> = Vec::new();
+    for chunk in 0..geometry.chunk_count() {
+        if !chunk_is_hole(data, geometry, chunk)? {
+            continue;
+        }
+        match ranges.last_mut() {
+            Some(last) if last.end == chunk => last.end += 1,
+            _ => ranges.push(chunk..chunk + 1),
+        }
+    }
+    Ok(ranges)
+}
+
+fn chunk_is_hole(data: &dyn Storage, geometry: &Geometry, chunk: u64) -> std::io::Result<bool> {
+    let len = geometry.chunk_len(chunk);
+    if len == 0 { Ok(false) } else { data.is_hole(geometry.chunk_offset(chunk), len) }
 }
 
 /// An I/O failure of a step.

@@ -6,7 +6,7 @@ use pageseal_format::journal::{ChunkRecord, Direction, RecordKind, WindowRecord}
 use pageseal_format::limits::BLOCK;
 use pageseal_format::{FLAG_HOLE, TableEntry};
 use pageseal_journal::PayloadWriter;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::context::{JobContext, Side, io_cause};
 use super::workers::Tile;
@@ -42,6 +42,8 @@ pub(crate) fn prepare(
     let mut prepared = PreparedChunks::default();
     let chunk_len = job.geometry.chunk_len_bytes() as usize;
     let buffer = tile.slice(len as usize);
+    // Before the read: pages that it brings into the cache would count as data.
+    let holes = (first..first + count).map(|chunk| job.is_hole(chunk)).collect::<Result<Vec<_>, _>>()?;
     read_data(job, buffer, offset)?;
     if let (Some((writer, window_offset)), Side::Sealed) = (payload, from) {
         write_payload(writer, offset - window_offset, buffer)?;
@@ -60,7 +62,10 @@ pub(crate) fn prepare(
         let new = match to {
             Side::Plain => TableEntry::default(),
             Side::Sealed => {
-                let (entry, changed) = choose_entry(job, chunk, *nonce, &table, direction, piece)?;
+                let hole = holes[(chunk - first) as usize] && piece.iter().all(|byte| *byte == 0);
+                let flags = if hole { FLAG_HOLE } else { 0 };
+                let fresh = TableEntry { nonce: *nonce, tag: [0; 32], epoch: table.epoch, flags };
+                let (entry, changed) = choose_entry(job, chunk, fresh, &table, direction, piece);
                 prepared.changed.extend(changed.then_some(chunk));
                 entry
             }
@@ -79,34 +84,24 @@ pub(crate) fn prepare(
     Ok(prepared)
 }
 
-/// The entry that a plain chunk is to be sealed under. An encrypt draws a fresh nonce. The rollback of a decrypt takes
-/// the original entry if its tag shows that the plaintext is unchanged (then the ciphertext is the old one, bit for bit), else a
-/// fresh nonce: the original one must not protect two different plaintexts.
+/// The entry that a plain chunk is to be sealed under, and whether it was changed. An encrypt takes the fresh one. The rollback
+/// of a decrypt takes the original one if its tag shows that the plaintext is unchanged (then the ciphertext is the old one, bit for
+/// bit), else a fresh one: the original nonce must not protect two different plaintexts.
 fn choose_entry(
     job: &JobContext,
     chunk: u64,
-    nonce: [u8; 24],
+    fresh: TableEntry,
     original: &TableEntry,
     direction: Direction,
     plaintext: &[u8],
-) -> Result<(TableEntry, bool), InterruptCause> {
-    if direction == Direction::Backward {
-        let mut copy = plaintext.to_vec();
-        let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, original), &mut copy);
-        if tag == original.tag {
-            return Ok((*original, false));
-        }
-        // The discarded ciphertext never leaves the process, so the original nonce is not used twice.
-        copy.zeroize();
-        return Ok((TableEntry { nonce, tag: [0; 32], epoch: original.epoch, flags: 0 }, true));
+) -> (TableEntry, bool) {
+    if direction == Direction::Forward {
+        return (fresh, false);
     }
-    let offset = job.geometry.chunk_offset(chunk);
-    let len = job.geometry.chunk_len(chunk);
-    let hole = job.flag_holes
-        && len > 0
-        && job.data.is_hole(offset, len).map_err(|source| io_cause("looking for holes", offset, source))?
-        && plaintext.iter().all(|byte| *byte == 0);
-    Ok((TableEntry { nonce, tag: [0; 32], epoch: 0, flags: if hole { FLAG_HOLE } else { 0 } }, false))
+    // This ciphertext never leaves the process, so the original nonce is not used twice.
+    let mut copy = Zeroizing::new(plaintext.to_vec());
+    let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, original), &mut copy);
+    if tag == original.tag { (*original, false) } else { (fresh, true) }
 }
 
 /// Stores the chunks `[first, first + count)` of a committed window in their new form and returns their entries. Every byte is

@@ -19,7 +19,7 @@ use crate::keys::Identities;
 use crate::names::Names;
 use crate::options::DecryptOptions;
 use crate::report::JobReport;
-use crate::sealed::SealedFile;
+use crate::sealed::{SealedFile, check_writable};
 use crate::target::{OpenedTarget, Target, open_for_change};
 use crate::verify::verify_chunks;
 
@@ -44,6 +44,7 @@ pub fn decrypt_in_place(
     let (plan, notice) = plan(options.io, options.resilience, &opened.medium)?;
     let OpenedTarget { target, file, .. } = opened;
     let sealed = SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?;
+    check_writable(&target.path, &sealed.superblock)?;
     let place = journal_place(&target.names, options.journal.as_deref())?;
     if place.path.symlink_metadata().is_ok() {
         return Err(Refusal::JobOpen { journal: place.path }.into());

@@ -15,7 +15,7 @@ use super::begin::{
     HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys, make_slots, random_id,
     storage, take_back_journal,
 };
-use super::context::io_cause;
+use super::context::{Holes, find_holes, io_cause};
 use super::journal_file::journal_place;
 use super::plan::{Plan, check_choices, plan};
 use super::workers::Workers;
@@ -197,6 +197,10 @@ pub(crate) fn begin(
         windows_recovered: 0,
         started,
     };
+    if options.allow_sparse {
+        // An error only means that no hole comes back.
+        job.context.holes = Holes::Known(find_holes(&*job.context.data, &geometry).unwrap_or_default());
+    }
     reserve_or_take_back(&job, options.allow_sparse)?;
     let mark = job.journal.settled_at_start();
     match grow(&mut job, &slots) {

@@ -88,7 +88,10 @@ pub(crate) fn settle_names(
         .and_then(|name| remove_journal(&job.place).map(|()| name))
         .map_err(|source| io_cause("settling names", 0, source));
     match named {
-        Ok(name) => Ok(job.report(direction, job.target.names.path_of(&name), name != wanted)),
+        Ok(name) => {
+            let path = name.as_ref().map(|name| job.target.names.path_of(name));
+            Ok(job.report(direction, path, name != Some(wanted)))
+        }
         Err(cause) => Err(job.interrupted(direction, watermark, cause)),
     }
 }
@@ -106,30 +109,31 @@ impl<'a> NameHolder<'a> {
     }
 }
 
-/// Renames without overwriting, and only if the old name still is this file. Returns the name that the file has then.
+/// Renames without overwriting, and only if the old name still is this file. Returns the name that the
+/// file has then; `None` if its name went to another file meanwhile.
 pub(crate) fn give_name(
     holder: &NameHolder<'_>,
     wanted: &OsStr,
     control: &Control<'_>,
-) -> io::Result<OsString> {
+) -> io::Result<Option<OsString>> {
     let NameHolder { folder, names, identity } = holder;
     let given = &names.given;
-    if wanted == given || folder.identity_of(wanted)? == Some(*identity) {
-        return Ok(wanted.to_os_string());
+    if folder.identity_of(wanted)? == Some(*identity) {
+        return Ok(Some(wanted.to_os_string()));
     }
     if folder.identity_of(given)? != Some(*identity) {
         control.progress.notice(&Notice::NameGone { name: names.path_of(given) });
-        return Ok(given.clone());
+        return Ok(None);
     }
     match folder.rename_noreplace(given, wanted) {
         Ok(()) => {
             folder.sync()?;
-            Ok(wanted.to_os_string())
+            Ok(Some(wanted.to_os_string()))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             let (kept, wanted) = (names.path_of(given), names.path_of(wanted));
             control.progress.notice(&Notice::NameKept { kept, wanted });
-            Ok(given.clone())
+            Ok(Some(given.clone()))
         }
         Err(error) => Err(error),
     }

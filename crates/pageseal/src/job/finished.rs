@@ -47,8 +47,8 @@ pub(crate) fn finish(
     Ok(JobReport {
         kind: public_kind(header.job),
         outcome: if sealed { JobOutcome::Sealed } else { JobOutcome::Plain },
-        path: Some(names.path_of(&name)),
-        name_kept: name != wanted,
+        path: name.as_ref().map(|name| names.path_of(name)),
+        name_kept: name != Some(wanted),
         data_len_bytes: header.geometry.data_len(),
         chunks: header.geometry.chunk_count(),
         suite,

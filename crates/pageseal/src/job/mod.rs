@@ -30,6 +30,14 @@ pub(crate) use encrypt::check_options as check_encrypt_options;
 pub(crate) use journal_file::{FileLog, journal_place};
 pub(crate) use workers::{Tile, Workers};
 
+/// The kind as the library's users see it.
+pub(crate) fn public_kind(kind: pageseal_format::journal::JobKind) -> crate::report::JobKind {
+    match kind {
+        pageseal_format::journal::JobKind::Encrypt => crate::report::JobKind::Encrypt,
+        pageseal_format::journal::JobKind::Decrypt => crate::report::JobKind::Decrypt,
+    }
+}
+
 #[cfg(test)]
 pub(crate) mod for_simulation {
     //! The beginnings of jobs below the file system.
@@ -38,12 +46,4 @@ pub(crate) mod for_simulation {
     pub(crate) use super::encrypt::begin as begin_encrypt;
     pub(crate) use super::plan::{Io, Plan, record_kind};
     pub(crate) use super::resume::{Wish, continue_on};
-}
-
-/// The kind as the library's users see it.
-pub(crate) fn public_kind(kind: pageseal_format::journal::JobKind) -> crate::report::JobKind {
-    match kind {
-        pageseal_format::journal::JobKind::Encrypt => crate::report::JobKind::Encrypt,
-        pageseal_format::journal::JobKind::Decrypt => crate::report::JobKind::Decrypt,
-    }
 }

@@ -3,6 +3,7 @@
 //! The thread that calls [`run`] prepares and commits; one thread stores; one waits for the disk. A window enters
 //! the store stage only as a [`CommittedWindow`], which nothing but a durable journal commit can make.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
@@ -69,6 +70,13 @@ impl Shared {
         state.failure.is_none()
     }
 
+    /// A stage that panics (in the caller's callback, say) fails the job; the others must not wait for it for ever.
+    fn guard(&self, stage: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(stage)).is_err() {
+            self.fail(InterruptCause::Worker("a stage of the pipeline panicked".into()));
+        }
+    }
+
     fn failed(&self) -> bool {
         self.lock().failure.is_some()
     }
@@ -89,8 +97,8 @@ pub(crate) fn run(
         let (to_store, committed) = sync_channel(QUEUE_DEPTH);
         let (to_settle, stored) = sync_channel(QUEUE_DEPTH);
         let stages = &shared;
-        scope.spawn(move || store_stage(job, stages, &committed, &to_settle));
-        scope.spawn(move || settle_stage(job, stages, &stored, control));
+        scope.spawn(move || stages.guard(|| store_stage(job, stages, &committed, &to_settle)));
+        scope.spawn(move || stages.guard(|| settle_stage(job, stages, &stored, control)));
         commit_stage(job, journal, stages, &to_store, direction, first_watermark, control)
     });
     let state = shared.state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());

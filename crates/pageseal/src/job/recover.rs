@@ -4,17 +4,15 @@
 use std::ops::Range;
 
 use pageseal_crypto::{ChunkCipher, ChunkMeta};
-use pageseal_format::TableEntry;
-use pageseal_format::journal::{Direction, Resilience};
+use pageseal_format::journal::{Direction, JobKind};
 use pageseal_journal::{CommittedWindow, SettledMark};
-use pageseal_storage::available;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::active::ActiveJob;
-use super::context::{Side, io_cause};
+use super::convert::read_data;
 use super::pipeline::{read_entries, recover_window};
 use super::workers::Tile;
-use crate::control::{Control, Notice, Stage};
+use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause};
 
 /// Chunks whose table entries are held in memory at a time.
@@ -45,80 +43,55 @@ pub(crate) fn settle_in_flight(
     Ok(mark)
 }
 
-/// Whether the system was restarted since a job began that is not safe against that.
-pub(crate) fn restarted_unsafely(job: &ActiveJob) -> bool {
-    job.header.resilience == Resilience::Process && available::boot_id() != Some(job.header.boot_id)
-}
-
-/// After a restart: proves that the chunks on both sides of the watermark are what the journal says. Windows in flight are left
-/// to their records.
-pub(crate) fn prove_claims(
+/// Refuses a journal of an earlier time than the file, or of a later one: it would have chunks sealed twice, or the table
+/// thrown away that some still need. `watermark` is that after the windows in flight.
+///
+/// An encrypt: nothing from the watermark on may still be sealed, whichever way the job goes on; only chunks that have a table
+/// entry are looked at. A decrypt that goes on: nothing below the watermark may be sealed. A decrypt that is undone: nothing
+/// from the watermark on may be plain.
+pub(crate) fn refuse_outdated(
     job: &ActiveJob,
     direction: Direction,
     watermark: u64,
-    in_flight: &[CommittedWindow],
     control: &Control<'_>,
 ) -> Result<(), InterruptCause> {
-    control.progress.notice(&Notice::RestartDuringProcessJob);
-    let lowest = in_flight.iter().map(|window| window.record().first_chunk).min();
-    let (old, new) = job.context.sides(Direction::Forward);
-    prove(job, 0..watermark.min(lowest.unwrap_or(watermark)), Proof::of(new), control)?;
-    if direction == Direction::Backward {
-        prove(job, watermark..job.context.geometry.chunk_count(), Proof::of(old), control)?;
+    let chunks = job.context.geometry.chunk_count();
+    match (job.context.kind, direction) {
+        (JobKind::Encrypt, _) => refuse_sealed(job, watermark..chunks, control),
+        (JobKind::Decrypt, Direction::Forward) => refuse_sealed(job, 0..watermark, control),
+        (JobKind::Decrypt, Direction::Backward) => refuse(job, watermark..chunks, is_plain, control),
     }
-    Ok(())
 }
 
-/// Refuses to go on if a chunk below `end` still opens under its table entry: then throwing the table away would destroy it. Without
-/// this, an outdated journal laid beside a sealed file could have it truncated to bare ciphertext. A chunk
-/// that does *not* open loses nothing with the table, also when somebody changed its plaintext meanwhile.
-pub(crate) fn refuse_sealed(job: &ActiveJob, end: u64, control: &Control<'_>) -> Result<(), InterruptCause> {
-    prove(job, 0..end, Proof::NotSealed, control)
-}
-
-/// What is to be shown of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Proof {
-    /// It opens under its entry.
-    Sealed,
-    /// Sealing it under its entry gives the entry's tag.
-    Plain,
-    /// It does not open under its entry.
-    NotSealed,
-}
-
-impl Proof {
-    fn of(side: Side) -> Self {
-        match side {
-            Side::Sealed => Proof::Sealed,
-            Side::Plain => Proof::Plain,
-        }
-    }
-
-    fn holds(self, job: &ActiveJob, chunk: u64, entry: &TableEntry, bytes: &mut [u8]) -> bool {
-        let never_sealed = entry.nonce == [0; 24] && entry.tag == [0; 32];
-        let cipher = &job.context.keys.chunk;
-        let meta = job.context.meta(chunk, entry);
-        match self {
-            Proof::Sealed => cipher.open_in_place(&meta, &entry.tag, bytes).is_ok(),
-            // The ciphertext stays in the tile, so the nonce is not used twice outside of the process.
-            Proof::Plain => never_sealed || cipher.seal_in_place(&meta, bytes) == entry.tag,
-            Proof::NotSealed => never_sealed || !loses_something(cipher, &meta, &entry.tag, bytes),
-        }
-    }
+/// Refuses to go on if one of the chunks still opens under its table entry: then throwing the table away would destroy it.
+/// Without this, an outdated journal laid beside a sealed file could have it truncated to bare ciphertext. A chunk that
+/// does *not* open loses nothing with the table, also when somebody changed its plaintext meanwhile.
+pub(crate) fn refuse_sealed(
+    job: &ActiveJob,
+    chunks: Range<u64>,
+    control: &Control<'_>,
+) -> Result<(), InterruptCause> {
+    refuse(job, chunks, is_sealed, control)
 }
 
 /// Whether the bytes are ciphertext that only this entry turns into something else. A chunk of a few bytes can
 /// be the same in both forms: then nothing is lost with the entry.
-fn loses_something(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &[u8]) -> bool {
+fn is_sealed(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &mut [u8]) -> bool {
     let mut opened = Zeroizing::new(bytes.to_vec());
     cipher.open_in_place(meta, tag, &mut opened).is_ok() && opened[..] != *bytes
 }
 
-fn prove(
+/// Whether the bytes are the plaintext that the entry belongs to. The ciphertext stays in the tile, so the
+/// nonce is not used twice outside of the process.
+fn is_plain(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &mut [u8]) -> bool {
+    let before = Zeroizing::new(bytes.to_vec());
+    cipher.seal_in_place(meta, bytes) == *tag && before[..] != *bytes
+}
+
+fn refuse(
     job: &ActiveJob,
     chunks: Range<u64>,
-    proof: Proof,
+    is_wrong: impl Fn(&ChunkCipher, &ChunkMeta, &[u8; 32], &mut [u8]) -> bool + Sync,
     control: &Control<'_>,
 ) -> Result<(), InterruptCause> {
     let context = &job.context;
@@ -133,16 +106,16 @@ fn prove(
         let count = BATCH_CHUNKS.min(chunks.end - first);
         let entries = read_entries(context, first, count)?;
         let check = |item: u64, tile: &mut Tile| {
-            let chunk = first + item;
+            let (chunk, entry) = (first + item, &entries[item as usize]);
+            if entry.nonce == [0; 24] && entry.tag == [0; 32] {
+                return Ok(());
+            }
             let (offset, len) = (geometry.chunk_offset(chunk), geometry.chunk_len(chunk));
             let buffer = tile.slice(len as usize);
-            context
-                .data
-                .read_exact_at(buffer, offset)
-                .map_err(|source| io_cause("reading", offset, source))?;
-            let holds = proof.holds(job, chunk, &entries[item as usize], buffer);
+            read_data(context, buffer, offset)?;
+            let wrong = is_wrong(&context.keys.chunk, &context.meta(chunk, entry), &entry.tag, buffer);
             buffer.zeroize();
-            if holds { Ok(()) } else { Err(InterruptCause::Damaged(Damage::NotAsClaimed { chunk, offset })) }
+            if wrong { Err(InterruptCause::Damaged(Damage::NotAsClaimed { chunk, offset })) } else { Ok(()) }
         };
         context.workers.for_each(count, check)?;
         control.progress.advance(geometry.bytes_of_chunks(first, count).1);

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pageseal_crypto::{DerivedKeys, FileKey, Suite};
-use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind};
+use pageseal_format::journal::{
+    Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind, Resilience,
+};
 use pageseal_format::limits::{BLOCK, BLOCK_LEN, SECTOR, SUPERBLOCK_LEN};
 use pageseal_format::{FileState, Superblock, labels};
 use pageseal_journal::{Journal, JournalError, Replay, SettledMark, UnverifiedJournal};
-use pageseal_storage::Storage;
+use pageseal_storage::{Storage, available};
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{context, keep_from_swap, storage};
@@ -97,9 +99,12 @@ pub(crate) fn continue_on(
     check_wish(&target, &header, &phase, options, wish)?;
     let io = io_for_records(options.io, header.record_kind)?;
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes())?;
-    let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
-    let data = storage(io, &target, header.geometry.data_len()).map_err(unreadable)?;
-    check_belongs(&target, &place, &*data, &header, &phase, &unlocked)?;
+    check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
+    let data = storage(io, &target, header.geometry.data_len()).map_err(|source| OpenError::Io {
+        path: target.path.clone(),
+        offset: 0,
+        source,
+    })?;
     let mut context = context(&mut target, data, &header, unlocked.keys, workers);
     context.running_len = context.data.len().map_err(|source| OpenError::Io {
         path: context.path.clone(),
@@ -241,6 +246,12 @@ fn check_wish(
     if header.record_kind == RecordKind::None && !phase.clean {
         return Err(OpenError::Damaged { path: path(), damage: Damage::Unprotected }.into());
     }
+    let restarted = available::boot_id() != Some(header.boot_id);
+    if header.resilience == Resilience::Process && phase.phase == Phase::Running && !phase.clean && restarted
+    {
+        let damage = Damage::PowerCutDuringProcessJob;
+        return Err(OpenError::Damaged { path: path(), damage }.into());
+    }
     match (wish, phase.direction) {
         (Wish::Forward, Direction::Backward) => return Err(Refusal::BeingRolledBack { path: path() }.into()),
         (Wish::Backward, Direction::Forward) if phase.phase == Phase::Truncating => {
@@ -277,6 +288,10 @@ fn check_belongs(
     if !fits {
         let damage = Damage::Length { found_bytes: len, expected_bytes: sealed_len };
         return Err(OpenError::Damaged { path: target.path.clone(), damage }.into());
+    }
+    // Nothing in an untouched file names the job, so here the inode is more than advice.
+    if growing && len == plain_len && header.inode != target.identity.inode {
+        return Err(Refusal::ForeignJournal { journal: place.path.clone() }.into());
     }
     if growing || (phase.phase == Phase::Truncating && growing_was_undone(header, phase)) {
         return check_trailer_is_ours(target, place, data, len, unlocked);
@@ -418,7 +433,7 @@ fn go_through_phases(
     wish: Wish,
     control: &Control<'_>,
 ) -> Result<Next, InterruptCause> {
-    let Replay { phase, watermark, in_flight, .. } = replay;
+    let Replay { phase, in_flight, .. } = replay;
     let start = job.journal.settled_at_start();
     let forward = phase.direction == Direction::Forward;
     let table_is_there = job.context.running_len == job.context.geometry.sealed_len();
@@ -443,26 +458,23 @@ fn go_through_phases(
         }
         _ => {}
     }
-    if recover::restarted_unsafely(job) && table_is_there {
-        recover::prove_claims(job, phase.direction, watermark, &in_flight, control)?;
-    }
     let mark = recover::settle_in_flight(job, in_flight, start, control)?;
     match (phase.phase, wish) {
         (Phase::DataDone | Phase::Truncating, _) if !(forward && wish == Wish::Backward) => {
             let ends_plain = job.context.sides(phase.direction).1 == super::context::Side::Plain;
             if ends_plain && table_is_there && !growing_was_undone(&job.header, &phase) {
-                recover::refuse_sealed(job, job.context.geometry.chunk_count(), control)?;
+                recover::refuse_sealed(job, 0..job.context.geometry.chunk_count(), control)?;
             }
             job.rest(phase.direction, &mark)?;
             Ok(Next::Names(phase.direction))
         }
-        (_, Wish::Backward) if forward => reverse(job, mark),
+        (_, Wish::Backward) if forward => {
+            recover::refuse_outdated(job, Direction::Backward, mark.watermark(), control)?;
+            reverse(job, mark)
+        }
         _ => {
+            recover::refuse_outdated(job, phase.direction, mark.watermark(), control)?;
             job.set_phase(Phase::Running, phase.direction, true, &mark)?;
-            if job.context.kind == JobKind::Decrypt && forward {
-                // The table will be thrown away on the strength of what the earlier run says that it opened.
-                recover::refuse_sealed(job, mark.watermark(), control)?;
-            }
             Ok(Next::Run(phase.direction, mark))
         }
     }
