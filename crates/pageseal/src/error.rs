@@ -156,7 +156,7 @@ pub enum Refusal {
         journal: PathBuf,
     },
     /// Not enough room for trailer or journal.
-    #[error("no space: {needed_bytes} more bytes are needed beside {}", path.display())]
+    #[error("no space: {needed_bytes} more bytes are needed for {}", path.display())]
     NoSpace {
         /// The file that was to grow or be made.
         path: PathBuf,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pageseal_crypto::Suite;
 
 /// What a job converts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum JobKind {
     /// Plain to sealed.

@@ -128,7 +128,7 @@ impl Image {
     /// left alone or made right. Returns how many were tried and how many of them were gone on with.
     fn flip_all(&self, (start, len): (u64, u64), step: u64, checksum: bool) -> (u32, u32) {
         let (mut tried, mut accepted) = (0, 0);
-        let mut generator = Generator(start + step);
+        let mut generator = Generator::new(start + step);
         let end = start + len - if checksum { 32 } else { 0 };
         for at in (start..end).step_by(step as usize) {
             let mut journal = self.journal_bytes.clone();

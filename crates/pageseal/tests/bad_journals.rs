@@ -170,8 +170,8 @@ fn a_planted_journal_stops_every_job_and_nothing_else() {
     let file = place.plain("file", 200_000);
     let journal = place.path().join("file.pageseal-journal");
     let mut garbage = vec![0; 100_000];
-    let mut generator = support::Generator(3);
-    garbage.fill_with(|| generator.next() as u8);
+    let mut generator = support::Generator::new(3);
+    garbage.fill_with(|| generator.next_u64() as u8);
     let mut with_magic = garbage.clone();
     with_magic[..10].copy_from_slice(b"PGSLJRNL\x01\x00");
     let mut with_checksum = vec![0; 100_000];

@@ -226,7 +226,7 @@ fn a_flipped_bit_of_the_data_names_its_chunk() {
     let keys = Keys::new(key_folder.path());
     let identities = keys.identities();
     let (sealed, _) = sealed_file(folder.path(), &keys, "file", LEN);
-    let mut generator = Generator(5);
+    let mut generator = Generator::new(5);
     let mut positions = vec![0, 1, 65535, 65536, 4096, 3 * 65536, LEN - 1];
     positions.extend((0..20).map(|_| generator.below(LEN)));
     for at in positions {
@@ -382,7 +382,7 @@ fn random_flips_over_the_whole_trailer_are_said_or_refused() {
     let (sealed, content) = sealed_file(folder.path(), &keys, "file", LEN);
     let geometry = layout(LEN);
     let (start, end) = (geometry.trailer_offset(), geometry.sealed_len());
-    let mut generator = Generator(99);
+    let mut generator = Generator::new(99);
     let (mut said, mut refused) = (0, 0);
     for round in 0..400 {
         let at = start + generator.below(end - start);

@@ -51,7 +51,8 @@ fn jobs_stay_within_128_mib_of_private_memory_and_their_extra_disk() {
             Watcher { journal: folder.path().join("file.pageseal-journal"), most: Mutex::new((0, 0)) };
         let control = Control { progress: &watcher, cancellation: Cancellation::new() };
         let options = EncryptOptions { io, resilience, chunk_len_bytes, ..EncryptOptions::default() };
-        let report = encrypt_in_place(&plain, &[keys.recipient.clone()], &options, &control).unwrap();
+        let report =
+            encrypt_in_place(&plain, std::slice::from_ref(&keys.recipient), &options, &control).unwrap();
         let sealed = report.path.unwrap();
         let trailer = fs::metadata(&sealed).unwrap().len() - LEN;
         assert!(trailer <= LEN * 11 / 10_000 + 65536, "{case}: trailer of {trailer}");

@@ -67,7 +67,7 @@ fn agree(python: &str, suite: Suite, lengths: &[u64], chunk_len_bytes: u64) {
 #[test]
 fn every_suite_at_every_border() {
     let Some(python) = python() else { return };
-    let mut generator = Generator(99);
+    let mut generator = Generator::new(99);
     for suite in Suite::ALL {
         let lengths =
             [0, 1, 4095, 4096, 4097, CHUNK - 1, CHUNK, CHUNK + 1, WINDOW + 1, generator.below(40 << 20)];

@@ -138,7 +138,7 @@ fn random_lengths_up_to_300_mib() {
     let folder = folder();
     let keys_folder = support::folder();
     let keys = Keys::new(keys_folder.path());
-    let mut generator = Generator(20_261_123);
+    let mut generator = Generator::new(20_261_123);
     for (index, suite) in Suite::ALL.into_iter().cycle().take(6).enumerate() {
         let len = generator.below(300 << 20);
         round_trip(folder.path(), &keys, len, suite, PAIRS[index % 3 + if index < 3 { 0 } else { 3 }], CHUNK);

@@ -36,7 +36,6 @@ pub enum Place {
 /// A journal.
 #[derive(Debug)]
 pub struct Found {
-    pub header: JournalHeader,
     pub phase: PhaseRecord,
     /// Whole records in the ring, settled ones too.
     pub records: Vec<WindowRecord>,
@@ -54,7 +53,7 @@ impl Found {
         let records: Vec<_> =
             (0..header.ring_slots.into()).filter_map(|slot| read_record(&file, &header, slot)).collect();
         assert!(records.iter().all(|record| record.job_id == header.job_id));
-        Some(Found { header, phase, records })
+        Some(Found { phase, records })
     }
 
     pub fn place(&self) -> Place {
@@ -74,11 +73,6 @@ impl Found {
         let newest = self.records.iter().max_by_key(|record| record.sequence);
         let retired = newest.map_or(0, |record| record.retired).max(self.phase.window_sequence);
         self.records.iter().filter(|record| record.sequence > retired).count() as u64
-    }
-
-    /// Windows of a whole pass over the file.
-    pub fn windows_of_file(&self) -> u64 {
-        self.header.geometry.data_len().div_ceil(self.header.window_len)
     }
 }
 

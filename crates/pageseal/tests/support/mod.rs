@@ -9,6 +9,7 @@ use std::sync::Arc;
 use pageseal::{
     Identities, IdentitySource, KeyError, Passphrase, PassphrasePrompt, Recipient, generate_identity,
 };
+pub use pageseal_testkit::Generator;
 use sha2::{Digest, Sha256};
 
 /// A key pair for tests.
@@ -44,34 +45,15 @@ pub fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-/// A small fast generator (splitmix64, Steele et al. 2014): content that no two blocks share.
-pub struct Generator(pub u64);
-
-impl Generator {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-}
-
 /// Writes `len` bytes of content that depends on `seed` and returns their SHA-256.
 pub fn write_content(path: &Path, len: u64, seed: u64) -> [u8; 32] {
-    let mut generator = Generator(seed);
+    let mut generator = Generator::new(seed);
     let mut hash = Sha256::new();
     let mut writer = BufWriter::with_capacity(1 << 20, File::create(path).unwrap());
     let mut left = len as usize;
     let mut piece = vec![0; 1 << 16];
     while left > 0 {
-        for word in piece.chunks_exact_mut(8) {
-            word.copy_from_slice(&generator.next().to_le_bytes());
-        }
+        generator.fill(&mut piece);
         let part = left.min(piece.len());
         hash.update(&piece[..part]);
         writer.write_all(&piece[..part]).unwrap();
