@@ -146,11 +146,16 @@ impl Rounds {
         let journal = self.subject(round).journal.clone();
         let runtime = self.runtime.path().to_owned();
         let key = (round.kind, round.pair, round.suite.id());
-        if !self.paces.contains_key(&key) {
-            self.paces.insert(key, Pace::measure(&order, &journal, &runtime));
-            self.restore(round);
-        }
-        let moment = self.paces[&key].draw(&mut self.generator);
+        let pace = match self.paces.get(&key) {
+            Some(pace) => *pace,
+            None => {
+                let pace = Pace::measure(&order, &journal, &runtime);
+                self.paces.insert(key, pace);
+                self.restore(round);
+                pace
+            }
+        };
+        let moment = pace.draw(&mut self.generator);
         if let Some(answer) = kill_at(moment, &order, &journal, &runtime) {
             assert!(matches!(answer, Answer::Done { .. }), "{}: {answer:?}", round.case);
             if let Some(pace) = self.paces.get_mut(&key) {
@@ -177,7 +182,7 @@ impl Rounds {
         if round.unlock == Unlock::IdentityOnly {
             self.lose_job_keys();
         }
-        let mut task = if round.index % 2 == 0 { Task::Resume } else { Task::Rollback };
+        let mut task = if round.index.is_multiple_of(2) { Task::Resume } else { Task::Rollback };
         let kills = if self.generator.below(4) == 0 { 1 + self.generator.below(3) } else { 0 };
         let mut expected = None;
         for attempt in 0.. {
