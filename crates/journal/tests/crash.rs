@@ -109,16 +109,16 @@ fn kill_anywhere_without_syncs() {
 }
 
 #[test]
-fn process_mode_syncs_at_the_beginning_and_the_end_only() {
+fn process_mode_syncs_phases_and_no_windows() {
     let header = header(JobKind::Encrypt, Resilience::Process, RecordKind::Fingerprints, 2);
     let log = MemLog::default();
     World::new(header).run(&log).unwrap();
-    // CREATED, DATA_DONE, the wiped key area, FINISHED.
-    assert_eq!(log.syncs(), 4);
+    // CREATED, GROWN, RUNNING, DATA_DONE, the wiped key area, FINISHED.
+    assert_eq!(log.syncs(), 6);
     let log = MemLog::default();
     World::new(encrypt(2)).run(&log).unwrap();
-    // GROWN, RUNNING and five windows more.
-    assert_eq!(log.syncs(), 4 + 7);
+    // Five windows more.
+    assert_eq!(log.syncs(), 6 + 5);
 }
 
 /// After a failed sync the cache shows records that the disk never got, and calls them clean. Another sync proves

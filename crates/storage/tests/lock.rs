@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, process::Command};
 
-use pageseal_storage::lock::{FileLock, LockError};
+use pageseal_storage::lock::{FileLock, LockError, is_locked};
 use tempfile::NamedTempFile;
 
 const PATH_FOR_CHILD: &str = "PAGESEAL_TEST_LOCK_PATH";
@@ -25,6 +25,17 @@ fn child_passes(test: &str, path: &Path) -> bool {
 
 fn path_for_child() -> std::path::PathBuf {
     std::env::var_os(PATH_FOR_CHILD).expect("run by another test").into()
+}
+
+#[test]
+fn a_reader_can_ask_whether_another_open_is_locked() {
+    let temp = NamedTempFile::new().unwrap();
+    let (writer, reader) = (open_for_writing(temp.path()), File::open(temp.path()).unwrap());
+    assert!(!is_locked(&reader).unwrap());
+    let lock = FileLock::exclusive(&writer).unwrap();
+    assert!(is_locked(&reader).unwrap());
+    drop(lock);
+    assert!(!is_locked(&reader).unwrap());
 }
 
 #[test]
