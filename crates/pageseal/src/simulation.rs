@@ -1,8 +1,9 @@
 //! Jobs on a simulated disk: stopped at random operations, by power cuts that lose, tear and reorder everything that was not
 //! synced, and by I/O errors; recovered, stopped again while recovering, and compared with what they must leave.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use pageseal_crypto::Suite;
@@ -83,7 +84,22 @@ impl Keys {
     }
 }
 
+/// What every nonce of a run sealed; the path names the run. Two tags for one nonce are two ciphertexts.
+static SEALINGS: Mutex<BTreeMap<(PathBuf, [u8; 24]), [u8; 32]>> = Mutex::new(BTreeMap::new());
+/// Runs that used a nonce for two ciphertexts.
+static REUSED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Called for every ciphertext that leaves the process.
+pub(crate) fn note_sealing(run: &Path, nonce: [u8; 24], tag: [u8; 32]) {
+    let mut sealings = SEALINGS.lock().unwrap();
+    let first = *sealings.entry((run.to_path_buf(), nonce)).or_insert(tag);
+    if first != tag {
+        REUSED.lock().unwrap().insert(run.to_path_buf());
+    }
+}
+
 struct Run<'a> {
+    name: PathBuf,
     scenario: Scenario,
     keys: &'a Keys,
     disk: SimDisk,
@@ -91,12 +107,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn new(scenario: Scenario, keys: &'a Keys) -> Self {
+    fn new(scenario: Scenario, keys: &'a Keys, name: String) -> Self {
         let mut plaintext = vec![0; scenario.data_len as usize];
         Generator::new(scenario.seed ^ 0xDA7A).fill(&mut plaintext);
         let disk = SimDisk::new(scenario.seed);
         disk.install(PLAIN, plaintext.clone());
-        let run = Run { scenario, keys, disk, plaintext };
+        let run = Run { name: name.into(), scenario, keys, disk, plaintext };
         if scenario.kind == Kind::Decrypt {
             run.encrypt().unwrap();
             run.disk.restart();
@@ -109,7 +125,7 @@ impl<'a> Run<'a> {
         let file = self.disk.open(name).expect("the file has lost its names");
         Target {
             names: Names::of(Path::new(name)).unwrap(),
-            path: name.into(),
+            path: self.name.clone(),
             folder: Arc::new(self.disk.folder()),
             identity: file.identity(),
             data: Arc::new(file),
@@ -202,6 +218,44 @@ impl<'a> Run<'a> {
 
     fn has(&self, name: &str) -> bool {
         self.disk.names().iter().any(|found| found == name)
+    }
+
+    /// Somebody changes a byte of the data while no job runs.
+    fn meddle(&self, generator: &mut Generator) {
+        let name = if self.has(PLAIN) { PLAIN } else { SEALED };
+        let (Some(file), 1..) = (self.disk.open(name), self.scenario.data_len) else { return };
+        let offset = generator.below(self.scenario.data_len);
+        let mut byte = [0];
+        if file.read_exact_at(&mut byte, offset).is_ok() {
+            file.write_all_at(&[byte[0] ^ 1], offset).unwrap();
+            file.sync_all().unwrap();
+        }
+    }
+
+    /// Stops the job, changes the data, and recovers as far as that goes, again and again. What is left may be called
+    /// damaged, but no nonce may have sealed two plaintexts.
+    fn play_meddled(&self, at: u64, generator: &mut Generator) {
+        self.disk.fail_at(at, Fault::PowerCut);
+        let _ = self.job();
+        for _ in 0..4 {
+            self.disk.restart();
+            self.meddle(generator);
+            if !self.has(JOURNAL) {
+                break;
+            }
+            self.disk.fail_at(1 + generator.below(80), Fault::PowerCut);
+            let wish = *generator.pick(&[Wish::Forward, Wish::Backward]);
+            let _ = self.recover(wish);
+        }
+        self.disk.restart();
+        if self.has(JOURNAL) {
+            let _ = self.recover(Wish::Forward);
+            let _ = self.recover(Wish::Backward);
+        }
+    }
+
+    fn reused_a_nonce(&self) -> bool {
+        REUSED.lock().unwrap().contains(&self.name)
     }
 
     /// Stops the job at operation `at`, recovers it however often that is stopped too, and judges what is left.
@@ -317,8 +371,8 @@ fn scenario(seed: u64) -> Scenario {
 /// Plays a seed; `Err` names it.
 fn play(seed: u64, keys: &Keys, mutation: Mutation) -> Result<(), String> {
     let scenario = scenario(seed);
-    let operations = Run::new(scenario, keys).operations();
-    let run = Run::new(scenario, keys);
+    let operations = Run::new(scenario, keys, format!("{seed} {mutation:?} whole")).operations();
+    let run = Run::new(scenario, keys, format!("{seed} {mutation:?}"));
     match mutation {
         Mutation::None => {}
         Mutation::JournalSync => ["", JOURNAL].iter().for_each(|name| run.disk.ignore_syncs_of(name)),
@@ -328,8 +382,10 @@ fn play(seed: u64, keys: &Keys, mutation: Mutation) -> Result<(), String> {
     let mut generator = Generator::new(seed ^ 0xFA17);
     let at = 1 + generator.below(operations);
     let played = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.play(at, &mut generator)));
+    let reused = run.reused_a_nonce().then(|| "a nonce sealed two plaintexts".to_owned());
     played
         .unwrap_or_else(|_| Err("panic".into()))
+        .and(reused.map_or(Ok(()), Err))
         .map_err(|what| format!("seed {seed}, stopped at {at} of {operations}: {what}; {scenario:?}"))
 }
 
@@ -346,6 +402,33 @@ fn whatever_stops_a_job_nothing_is_lost() {
     let keys = Keys::new();
     let failures: Vec<String> = seeds().filter_map(|seed| play(seed, &keys, Mutation::None).err()).collect();
     assert!(failures.is_empty(), "{} of {:?} fail:\n{}", failures.len(), seeds(), failures.join("\n"));
+}
+
+#[test]
+fn a_nonce_never_seals_two_plaintexts_though_somebody_changes_them() {
+    let keys = Keys::new();
+    let mut changed = 0;
+    for seed in seeds() {
+        let scenario = scenario(seed);
+        let operations = Run::new(scenario, &keys, format!("{seed} meddled whole")).operations();
+        let run = Run::new(scenario, &keys, format!("{seed} meddled"));
+        let mut generator = Generator::new(seed ^ 0x3EDD);
+        run.play_meddled(1 + generator.below(operations), &mut generator);
+        changed += u64::from(run.disk.names().iter().any(|name| name == JOURNAL));
+        assert!(!run.reused_a_nonce(), "seed {seed}: {scenario:?}");
+    }
+    assert!(changed > 0, "no change was ever noticed");
+}
+
+/// The ledger notices what it is for.
+#[test]
+fn the_ledger_notices_a_nonce_that_is_used_twice() {
+    let run = Path::new("ledger");
+    note_sealing(run, [1; 24], [1; 32]);
+    note_sealing(run, [1; 24], [1; 32]);
+    assert!(!REUSED.lock().unwrap().contains(run));
+    note_sealing(run, [1; 24], [2; 32]);
+    assert!(REUSED.lock().unwrap().contains(run));
 }
 
 /// A simulation that cannot fail proves nothing: without each of these syncs it must.

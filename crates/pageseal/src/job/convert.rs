@@ -72,7 +72,7 @@ pub(crate) fn prepare(
         };
         let new = match (payload, to) {
             (Some((writer, window_offset)), Side::Sealed) => {
-                let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, &new), piece);
+                let tag = seal(job, chunk, &new, piece);
                 write_payload(writer, job.geometry.chunk_offset(chunk) - window_offset, piece)?;
                 TableEntry { tag, ..new }
             }
@@ -156,12 +156,20 @@ fn seal_in_mapping(
         let mut tag = [0; 32];
         mapped
             .with_range(offset, len as usize, &mut |bytes| {
-                tag = job.keys.chunk.seal_in_place(&job.meta(chunk, &planned), bytes);
+                tag = seal(job, chunk, &planned, bytes);
             })
             .map_err(|source| io_cause("sealing in the mapping", offset, source))?;
         entries.push(TableEntry { tag, ..planned });
     }
     Ok(entries)
+}
+
+/// Seals bytes that leave the process. The simulation watches every nonce that does.
+fn seal(job: &JobContext, chunk: u64, entry: &TableEntry, piece: &mut [u8]) -> [u8; 32] {
+    let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, entry), piece);
+    #[cfg(test)]
+    crate::simulation::note_sealing(&job.path, entry.nonce, tag);
+    tag
 }
 
 /// Turns the checked plaintext of a chunk into its new form, in the private tile.
@@ -175,7 +183,7 @@ pub(super) fn finish_chunk(
     if to == Side::Plain {
         return Ok(TableEntry::default());
     }
-    let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, planned), piece);
+    let tag = seal(job, chunk, planned, piece);
     // A tag that the record already names proves that the same bytes are stored under the same nonce.
     if planned.tag != [0; 32] && planned.tag != tag {
         piece.zeroize();
