@@ -84,8 +84,11 @@ impl Keys {
     }
 }
 
-/// What every nonce of a run sealed; the path names the run. Two tags for one nonce are two ciphertexts.
-static SEALINGS: Mutex<BTreeMap<(PathBuf, [u8; 24]), [u8; 32]>> = Mutex::new(BTreeMap::new());
+/// The tag that each nonce of each run made; the path names the run.
+type Sealings = BTreeMap<(PathBuf, [u8; 24]), [u8; 32]>;
+
+/// What every nonce of a run sealed. Two tags for one nonce are two ciphertexts.
+static SEALINGS: Mutex<Sealings> = Mutex::new(BTreeMap::new());
 /// Runs that used a nonce for two ciphertexts.
 static REUSED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 

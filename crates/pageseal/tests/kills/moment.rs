@@ -45,13 +45,14 @@ impl Pace {
         self.whole = self.whole * 9 / 10;
     }
 
-    /// A moment, most likely between the first window's commit and the end.
+    /// A moment, most likely between the first window's commit and FINISHED. The last tenth of a job is names and the end
+    /// of the process, and the next job may be faster, so it is left to the moments behind the last windows.
     pub fn draw(&self, generator: &mut Generator) -> Moment {
         match generator.below(20) {
-            0..=12 => Moment::AfterFirstWindow(below(self.rest, generator)),
+            0..=12 => Moment::AfterFirstWindow(below(self.rest * 9 / 10, generator)),
             13..=17 => {
                 let window = 1 + generator.below(self.windows);
-                Moment::AfterWindow(window, below(2 * self.rest / self.windows as u32, generator))
+                Moment::AfterWindow(window, below(self.rest / self.windows as u32, generator))
             }
             _ => Moment::Anywhere(below(self.whole, generator)),
         }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 use pageseal::{IoChoice, JobKeyMode, JobKind, JobOutcome, ResilienceChoice, Suite};
+use pageseal_format::journal::Phase;
 use tempfile::TempDir;
 
 use super::child::{Answer, Order, Running, Task};
@@ -14,257 +16,311 @@ use super::subject::Subject;
 use super::support::{self, Generator, Keys, names_in};
 use super::tally::Tally;
 
-const MIB: u64 = 1 << 20;
-/// No multiple of a chunk, nor of a block; windows of 4 MiB.
-const LEN_BYTES: u64 = 96 * MIB - 12_345;
+/// Neither a multiple of a chunk nor of a block; in windows of 4 MiB.
+const LEN_BYTES: u64 = (96 << 20) - 12_345;
 /// Attempts to kill a job before it is done.
 const ATTEMPTS: u64 = 6;
 
 const PAIRS: [(IoChoice, ResilienceChoice); 5] = [
     (IoChoice::Buffered, ResilienceChoice::Checksum),
-    (IoChoice::Buffered, ResilienceChoice::Process),
-    (IoChoice::Buffered, ResilienceChoice::Journal),
     (IoChoice::Mmap, ResilienceChoice::Journal),
+    (IoChoice::Buffered, ResilienceChoice::Process),
     (IoChoice::Mmap, ResilienceChoice::Process),
+    (IoChoice::Buffered, ResilienceChoice::Journal),
 ];
 
-/// What a recovery is given to get at the file key.
+/// What a recovery gets the file key from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unlock {
     JobKeyInMemory,
     JobKeyOnDisk,
-    /// The job key is gone, as after a power cut.
-    IdentityOnly,
+    /// The job key is gone, as after a power cut; always so for a decrypt, which has none.
+    Identity,
 }
 
-/// The state of the whole test.
-pub struct Rounds {
-    generator: Generator,
-    keys: Keys,
-    _keys_folder: TempDir,
-    /// Stands for `$XDG_RUNTIME_DIR`, so nobody else's job keys are counted.
-    runtime: TempDir,
-    plain: Subject,
-    /// One for each suite, sealed between the rounds.
-    sealed: Vec<Subject>,
-    paces: HashMap<(JobKind, usize, u8), Pace>,
-    tally: Tally,
-}
-
-/// What one round is about.
-struct Round {
-    kind: JobKind,
-    index: u64,
-    pair: usize,
+/// What a round is about.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    job: JobKind,
+    io: IoChoice,
+    resilience: ResilienceChoice,
     suite: Suite,
     unlock: Unlock,
-    case: String,
+}
+
+impl Plan {
+    fn new(job: JobKind, index: u64) -> Self {
+        let (io, resilience) = PAIRS[(index % 5) as usize];
+        let suite = Suite::ALL[(index / 5 % 3) as usize];
+        let unlock = match (job, index % 4) {
+            (JobKind::Encrypt, 0 | 1) => Unlock::JobKeyInMemory,
+            (JobKind::Encrypt, 2) => Unlock::JobKeyOnDisk,
+            _ => Unlock::Identity,
+        };
+        Plan { job, io, resilience, suite, unlock }
+    }
+
+    fn name(&self) -> &'static str {
+        if self.job == JobKind::Encrypt { "encrypt" } else { "decrypt" }
+    }
+
+    /// What the file is after the job, and after its undoing.
+    fn ends(&self) -> (JobOutcome, JobOutcome) {
+        match self.job {
+            JobKind::Encrypt => (JobOutcome::Sealed, JobOutcome::Plain),
+            _ => (JobOutcome::Plain, JobOutcome::Sealed),
+        }
+    }
+}
+
+/// The whole test.
+pub struct Rounds {
+    bench: Bench,
+    /// Plain between the rounds.
+    plain: Subject,
+    /// One for each suite; plain or sealed between the rounds.
+    sealed: Vec<Subject>,
 }
 
 impl Rounds {
     pub fn new(seed: u64) -> Self {
         let keys_folder = support::folder();
-        let keys = Keys::new(keys_folder.path());
-        let sealed = Suite::ALL.map(|suite| {
-            let mut subject = Subject::new(LEN_BYTES, seed ^ u64::from(suite.id()));
-            subject.seal(&keys, suite);
-            subject
-        });
-        // Job keys must lie in memory, or they are not written at all.
         let runtime = tempfile::tempdir_in("/dev/shm").unwrap();
+        // A folder that others may enter is not trusted with job keys: they would go where this test does not look.
         fs::set_permissions(runtime.path(), fs::Permissions::from_mode(0o700)).unwrap();
-        Rounds {
+        let bench = Bench {
+            seed,
             generator: Generator::new(seed),
-            keys,
+            keys: Keys::new(keys_folder.path()),
             _keys_folder: keys_folder,
             runtime,
-            plain: Subject::new(LEN_BYTES, seed),
-            sealed: sealed.into(),
             paces: HashMap::new(),
             tally: Tally::default(),
-        }
-    }
-
-    pub fn end(self) -> Tally {
-        self.tally
-    }
-
-    /// Kills a job, recovers it, and brings its file back to what it was before the round.
-    pub fn kill_and_recover(&mut self, kind: JobKind, index: u64) {
-        let pair = (index % PAIRS.len() as u64) as usize;
-        let suite = Suite::ALL[(index % 3) as usize];
-        let unlock = match (kind, index % 3) {
-            (JobKind::Decrypt, _) | (_, 2) => Unlock::IdentityOnly,
-            (_, 0) => Unlock::JobKeyInMemory,
-            _ => Unlock::JobKeyOnDisk,
         };
-        let case = format!("{kind:?} {index}, {:?}, {suite:?}, {unlock:?}", PAIRS[pair]);
-        let round = Round { kind, index, pair, suite, unlock, case };
-        for _ in 0..ATTEMPTS {
-            if self.kill_job(&round) {
-                self.recover(&round);
-                self.restore(&round);
-                return;
-            }
-            self.restore(&round);
-        }
-        panic!("{}: always done before it could be killed", round.case);
+        let sealed = Suite::ALL.iter().map(|suite| Subject::new(LEN_BYTES, seed ^ u64::from(suite.id())));
+        Rounds { bench, plain: Subject::new(LEN_BYTES, seed), sealed: sealed.collect() }
     }
 
-    fn subject(&mut self, round: &Round) -> &mut Subject {
-        match round.kind {
+    /// Kills a job of this kind once and recovers from it.
+    pub fn kill_and_recover(&mut self, job: JobKind, index: u64) {
+        let plan = Plan::new(job, index);
+        let subject = match job {
             JobKind::Encrypt => &mut self.plain,
-            _ => &mut self.sealed[(round.index % 3) as usize],
+            _ => &mut self.sealed[usize::from(plan.suite.id() - 1)],
+        };
+        self.bench.round(plan, subject, index);
+    }
+
+    /// Opens what is still sealed, a last proof, and returns the counts.
+    pub fn end(mut self) -> Tally {
+        for subject in &mut self.sealed {
+            if subject.form() == JobOutcome::Sealed {
+                subject.open(&self.bench.keys, "the last decrypt");
+            }
+        }
+        self.bench.tally
+    }
+}
+
+/// All but the files.
+struct Bench {
+    seed: u64,
+    generator: Generator,
+    keys: Keys,
+    _keys_folder: TempDir,
+    /// Stands for `$XDG_RUNTIME_DIR`, so that nobody else's job keys are seen.
+    runtime: TempDir,
+    paces: HashMap<(&'static str, usize), Pace>,
+    tally: Tally,
+}
+
+impl Bench {
+    fn round(&mut self, plan: Plan, subject: &mut Subject, index: u64) {
+        let case = format!("seed {}, {} {index}, {plan:?}", self.seed, plan.name());
+        let (rest, moment) = self.kill(&plan, subject, index, &case);
+        let case = format!("{case}, {moment:?}");
+        let found = Found::read(&subject.journal);
+        let place = match &found {
+            Some(found) => found.place(),
+            None if subject.form() == plan.ends().0 => Place::Done,
+            None => Place::BeforeJournal,
+        };
+        self.tally.kill(plan.name(), place, found.as_ref());
+        self.check_job_keys(&plan, place, &case);
+        if plan.unlock == Unlock::Identity {
+            self.remove_job_keys();
+        }
+        let form = self.recover(&plan, subject, rest, &case);
+        subject.check(form, &self.keys, &case);
+        if self.remove_job_keys() > 0 {
+            // Only a job that died before it had a journal may leave its key: there is nothing that it opens.
+            assert_eq!(place, Place::BeforeJournal, "{case}: a job key was left over");
+            self.tally.event(plan.name(), "job key without a journal");
+        }
+        if plan.job == JobKind::Encrypt && form == JobOutcome::Sealed {
+            subject.open(&self.keys, &case);
         }
     }
 
-    fn order(&mut self, round: &Round, task: Task) -> Order {
-        let needs_identity = round.unlock == Unlock::IdentityOnly;
-        let (identity, recipient) =
-            (self.keys.identity_file.clone(), self.keys.recipient.public_string().unwrap());
-        let subject = self.subject(round);
-        let path = if subject.sealed.exists() { &subject.sealed } else { &subject.plain };
+    /// Runs the job until one is killed before it was done. Returns how long the recovery may take, and the moment.
+    fn kill(&mut self, plan: &Plan, subject: &mut Subject, index: u64, case: &str) -> (Duration, Moment) {
+        let task = if plan.job == JobKind::Encrypt { Task::Encrypt } else { Task::Decrypt };
+        let pace_name = (plan.name(), (index % 5) as usize);
+        for attempt in 1..=ATTEMPTS {
+            self.prepare(plan, subject, case);
+            let order = self.order(plan, task, subject);
+            let Some(pace) = self.paces.get_mut(&pace_name) else {
+                let pace = Pace::measure(&order, &subject.journal, self.runtime.path());
+                self.paces.insert(pace_name, pace);
+                continue;
+            };
+            let moment = match attempt {
+                // Nothing can be done so soon after the first window.
+                ATTEMPTS => Moment::AfterFirstWindow(Duration::ZERO),
+                _ => pace.draw(&mut self.generator),
+            };
+            match kill_at(moment, &order, &subject.journal, self.runtime.path()) {
+                None => return (pace.rest, moment),
+                Some(Answer::Done { .. }) => {
+                    pace.was_too_slow();
+                    self.tally.event(plan.name(), "done before the kill, again");
+                }
+                Some(answer) => panic!("{case}: {answer:?}"),
+            }
+        }
+        panic!("{case}: done before the kill, {ATTEMPTS} times");
+    }
+
+    /// Brings the file into the form that the job begins with.
+    fn prepare(&self, plan: &Plan, subject: &mut Subject, case: &str) {
+        match (plan.job, subject.form()) {
+            (JobKind::Encrypt, JobOutcome::Sealed) => {
+                subject.check(JobOutcome::Sealed, &self.keys, case);
+                subject.open(&self.keys, case);
+            }
+            (JobKind::Decrypt, JobOutcome::Plain) => {
+                subject.check(JobOutcome::Plain, &self.keys, case);
+                subject.seal(&self.keys, plan.suite);
+            }
+            _ => {}
+        }
+    }
+
+    /// Resumes or rolls back, perhaps being killed and changing its mind, until the job is over. Returns the file's form.
+    fn recover(&mut self, plan: &Plan, subject: &Subject, rest: Duration, case: &str) -> JobOutcome {
+        let mut wish = if self.generator.below(2) == 0 { Task::Resume } else { Task::Rollback };
+        let mut kills = if self.generator.below(4) == 0 { 1 + self.generator.below(3) } else { 0 };
+        let mut expected = None;
+        loop {
+            let Some(found) = Found::read(&subject.journal) else {
+                self.expect_refusal(plan, Task::Resume, subject, "nothing to resume", case);
+                assert!(expected.is_none_or(|form| form == subject.form()), "{case}: without journal");
+                return subject.form();
+            };
+            subject.check_half_converted(case);
+            let backward = self.settle_wish(plan, subject, &found, &mut wish, case);
+            let form = if backward { plan.ends().1 } else { plan.ends().0 };
+            expected = Some(form);
+            let child = Running::start(&self.order(plan, wish, subject), self.runtime.path());
+            let answer = if kills > 0 {
+                kills -= 1;
+                std::thread::sleep(below(rest, &mut self.generator));
+                match child.kill() {
+                    Some(answer) => answer,
+                    None => {
+                        self.tally.event(plan.name(), format!("{wish:?} killed too"));
+                        if self.generator.below(3) == 0 {
+                            wish = if wish == Task::Resume { Task::Rollback } else { Task::Resume };
+                        }
+                        continue;
+                    }
+                }
+            } else {
+                child.finish()
+            };
+            let windows_recovered = found.windows_in_flight();
+            assert_eq!(answer, Answer::Done { outcome: form, windows_recovered }, "{case}: {wish:?}");
+            let how = if backward { "rolled back" } else { "resumed" };
+            self.tally.event(plan.name(), format!("{how}, {:?}", plan.unlock));
+            return form;
+        }
+    }
+
+    /// What the journal does not allow is refused, and the other way taken. Returns whether the job will be undone.
+    fn settle_wish(
+        &mut self,
+        plan: &Plan,
+        subject: &Subject,
+        found: &Found,
+        wish: &mut Task,
+        case: &str,
+    ) -> bool {
+        match (found.phase.phase, found.is_backward(), *wish) {
+            // Nothing is left but names, whatever the wish.
+            (Phase::Finished, backward, _) => return backward,
+            (_, true, Task::Resume) => {
+                self.expect_refusal(plan, Task::Resume, subject, "being rolled back", case);
+                *wish = Task::Rollback;
+            }
+            (Phase::Truncating, false, Task::Rollback) => {
+                self.expect_refusal(plan, Task::Rollback, subject, "only finish", case);
+                *wish = Task::Resume;
+            }
+            _ => {}
+        }
+        *wish == Task::Rollback
+    }
+
+    fn expect_refusal(&mut self, plan: &Plan, task: Task, subject: &Subject, reason: &str, case: &str) {
+        let answer = Running::start(&self.order(plan, task, subject), self.runtime.path()).finish();
+        assert_eq!(answer, Answer::Refused(reason.to_owned()), "{case}: {task:?}");
+        self.tally.event(plan.name(), format!("{task:?} refused: {reason}"));
+    }
+
+    fn order(&self, plan: &Plan, task: Task, subject: &Subject) -> Order {
+        let needs_identity = plan.unlock == Unlock::Identity;
+        let path = match task {
+            Task::Decrypt => &subject.sealed,
+            // Either name will do while a job is open.
+            _ => &subject.plain,
+        };
         Order {
             task,
             path: path.clone(),
-            recipient,
-            identity_file: needs_identity.then_some(identity),
-            io: PAIRS[round.pair].0,
-            resilience: PAIRS[round.pair].1,
-            suite: round.suite,
-            job_key: match round.unlock {
+            recipient: self.keys.recipient.public_string().unwrap(),
+            identity_file: needs_identity.then(|| self.keys.identity_file.clone()),
+            io: plan.io,
+            resilience: plan.resilience,
+            suite: plan.suite,
+            job_key: match plan.unlock {
                 Unlock::JobKeyOnDisk => JobKeyMode::Disk,
                 _ => JobKeyMode::Runtime,
             },
         }
     }
 
-    /// Runs the job and kills it. `false` if it was done before.
-    fn kill_job(&mut self, round: &Round) -> bool {
-        let task = if round.kind == JobKind::Encrypt { Task::Encrypt } else { Task::Decrypt };
-        let order = self.order(round, task);
-        let journal = self.subject(round).journal.clone();
-        let runtime = self.runtime.path().to_owned();
-        let key = (round.kind, round.pair, round.suite.id());
-        let pace = match self.paces.get(&key) {
-            Some(pace) => *pace,
-            None => {
-                let pace = Pace::measure(&order, &journal, &runtime);
-                self.paces.insert(key, pace);
-                self.restore(round);
-                pace
-            }
-        };
-        let moment = pace.draw(&mut self.generator);
-        if let Some(answer) = kill_at(moment, &order, &journal, &runtime) {
-            assert!(matches!(answer, Answer::Done { .. }), "{}: {answer:?}", round.case);
-            if let Some(pace) = self.paces.get_mut(&key) {
-                pace.was_too_slow();
-            }
-            return false;
+    /// While an encrypt is open, its job key lies where this test looks for it, and only where it was asked for.
+    fn check_job_keys(&self, plan: &Plan, place: Place, case: &str) {
+        let open = matches!(place, Place::BeforeFirstWindow | Place::Between);
+        let in_memory = plan.job == JobKind::Encrypt && plan.unlock != Unlock::JobKeyOnDisk;
+        let keys = self.job_keys().len();
+        if open {
+            assert_eq!(keys, usize::from(in_memory), "{case}: job keys of an open job");
+        } else {
+            assert!(keys <= usize::from(in_memory && place != Place::Done), "{case}: {keys} job keys");
         }
-        let found = Found::read(&journal);
-        let place = match &found {
-            Some(found) => found.place(),
-            None if self.subject(round).form() == original_form(round.kind) => Place::BeforeJournal,
-            None => Place::Done,
-        };
-        self.tally.kill(job_name(round.kind), place, found.as_ref());
-        if found.is_some() && place != Place::Finished {
-            let case = round.case.clone();
-            self.subject(round).check_half_converted(&case);
-        }
-        true
     }
 
-    /// Goes on or back, perhaps killed again on the way, and checks what is left.
-    fn recover(&mut self, round: &Round) {
-        if round.unlock == Unlock::IdentityOnly {
-            self.lose_job_keys();
-        }
-        let mut task = if round.index.is_multiple_of(2) { Task::Resume } else { Task::Rollback };
-        let kills = if self.generator.below(4) == 0 { 1 + self.generator.below(3) } else { 0 };
-        let mut expected = None;
-        for attempt in 0.. {
-            let journal = self.subject(round).journal.clone();
-            let Some(found) = Found::read(&journal) else { break };
-            if found.is_backward() && task == Task::Resume && found.place() != Place::Finished {
-                // A reversal that the killed rollback made durable can only be finished.
-                task = Task::Rollback;
-            }
-            assert!(attempt < 10, "{}: recovery does not end", round.case);
-            let order = self.order(round, task);
-            let runtime = self.runtime.path().to_owned();
-            let answer = if attempt < kills {
-                let pace = self.paces[&(round.kind, round.pair, round.suite.id())];
-                let moment = Moment::Anywhere(below(pace.whole, &mut self.generator));
-                kill_at(moment, &order, &journal, &runtime)
-            } else {
-                Some(Running::start(&order, &runtime).finish())
-            };
-            match answer {
-                None => self.tally.event(job_name(round.kind), format!("{task:?} killed")),
-                Some(Answer::Done { outcome, windows_recovered }) => {
-                    let some = if windows_recovered > 0 { "with windows in flight" } else { "" };
-                    self.tally.event(job_name(round.kind), format!("{task:?} {some}"));
-                    expected = Some(outcome);
-                }
-                Some(Answer::Refused(reason)) if reason == "only finish" => task = Task::Resume,
-                Some(Answer::Refused(reason)) if reason == "being rolled back" => task = Task::Rollback,
-                Some(other) => panic!("{}: {task:?}: {other:?}", round.case),
-            }
-        }
-        let Rounds { plain, sealed, keys, .. } = &*self;
-        let subject =
-            if round.kind == JobKind::Encrypt { plain } else { &sealed[(round.index % 3) as usize] };
-        subject.check(expected.unwrap_or_else(|| subject.form()), keys, &round.case);
-        self.check_job_keys(round);
-    }
-
-    /// As after a power cut.
-    fn lose_job_keys(&self) {
+    fn job_keys(&self) -> Vec<String> {
         let folder = self.runtime.path().join("pageseal");
-        if folder.exists() {
-            fs::remove_dir_all(folder).unwrap();
-        }
+        if folder.exists() { names_in(&folder) } else { Vec::new() }
     }
 
-    /// A job that is over leaves no key behind. A child that is killed before its journal has a name leaves a job key that
-    /// opens nothing: no journal and no file has anything wrapped under it.
-    fn check_job_keys(&mut self, round: &Round) {
+    /// Removes what lies in the folder of job keys, and says how many files that were.
+    fn remove_job_keys(&self) -> usize {
         let folder = self.runtime.path().join("pageseal");
-        let left = if folder.exists() { names_in(&folder).len() } else { 0 };
-        if left > 0 {
-            let case = &round.case;
-            assert!(self.killed_before_journal(round), "{case}: {left} job keys were left behind");
-            self.lose_job_keys();
-        }
+        let names = self.job_keys();
+        names.iter().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
+        names.len()
     }
-
-    fn killed_before_journal(&self, round: &Round) -> bool {
-        self.tally.last() == Some((job_name(round.kind), Place::BeforeJournal))
-    }
-
-    /// The file gets the form back that it had before the round.
-    fn restore(&mut self, round: &Round) {
-        let Rounds { plain, sealed, keys, .. } = self;
-        match round.kind {
-            JobKind::Encrypt if plain.form() == JobOutcome::Sealed => plain.open(keys, &round.case),
-            JobKind::Encrypt => {}
-            _ => {
-                let subject = &mut sealed[(round.index % 3) as usize];
-                if subject.form() == JobOutcome::Plain {
-                    subject.seal(keys, round.suite);
-                }
-            }
-        }
-    }
-}
-
-fn original_form(kind: JobKind) -> JobOutcome {
-    if kind == JobKind::Encrypt { JobOutcome::Plain } else { JobOutcome::Sealed }
-}
-
-fn job_name(kind: JobKind) -> &'static str {
-    if kind == JobKind::Encrypt { "encrypt" } else { "decrypt" }
 }

@@ -12,13 +12,11 @@ pub struct Tally {
     phases: BTreeMap<(&'static str, String), u64>,
     in_flight: BTreeMap<(&'static str, u64), u64>,
     events: BTreeMap<(&'static str, String), u64>,
-    last: Option<(&'static str, Place)>,
 }
 
 impl Tally {
     /// A kill of a job: what it left.
     pub fn kill(&mut self, job: &'static str, place: Place, found: Option<&Found>) {
-        self.last = Some((job, place));
         *self.places.entry((job, place)).or_default() += 1;
         if let Some(found) = found {
             *self.phases.entry((job, format!("{:?}", found.phase.phase))).or_default() += 1;
@@ -29,11 +27,6 @@ impl Tally {
     /// Anything else that is worth a line.
     pub fn event(&mut self, job: &'static str, what: impl Into<String>) {
         *self.events.entry((job, what.into())).or_default() += 1;
-    }
-
-    /// The kill that was counted last.
-    pub fn last(&self) -> Option<(&'static str, Place)> {
-        self.last
     }
 
     pub fn kills(&self) -> u64 {
