@@ -177,7 +177,14 @@ fn check_replaceable(
         offset,
         source,
     })?;
-    let Located::Trailer { a, b } = located else { return Ok(()) };
+    let Located::Trailer { a, b } = located else {
+        // The one chunk of an empty file is empty and proves nothing of what lies here.
+        return if geometry.data_len() == 0 && len > 0 {
+            Err(damaged(Damage::ForeignBytes { trailer_end: 0, foreign_bytes: len }))
+        } else {
+            Ok(())
+        };
+    };
     if let Ok((present, _)) = agree(path, &a, &b)
         && (present.superblock.file_id != found.superblock.file_id
             || present.superblock.job_sequence > found.superblock.job_sequence)

@@ -16,6 +16,8 @@ use crate::inode::{Inode, SECTOR};
 pub enum Fault {
     /// The power goes: a write is torn, and nothing works any more until [`SimDisk::restart`].
     PowerCut,
+    /// SIGKILL: nothing works any more until [`SimDisk::next_process`]; nothing is lost.
+    Kill,
     /// The operation fails once with `EIO`; a failed sync loses what it was to save, as on Linux.
     InputOutput,
 }
@@ -188,7 +190,7 @@ impl State {
         self.operations += 1;
         Ok(match self.fault {
             Some((at, fault)) if at == self.operations => {
-                self.dead = fault == Fault::PowerCut;
+                self.dead = fault != Fault::InputOutput;
                 Step::Fail(fault)
             }
             _ => Step::Work,
@@ -317,7 +319,7 @@ impl Storage for SimFile {
                 }
                 Ok(())
             }
-            Step::Fail(Fault::PowerCut) => Err(error()),
+            Step::Fail(Fault::PowerCut | Fault::Kill) => Err(error()),
             Step::Fail(Fault::InputOutput) => {
                 let mut generator = state.generator.clone();
                 state.inode(inode).fail_sync(&mut generator);

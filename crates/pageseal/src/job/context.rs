@@ -46,6 +46,8 @@ pub(crate) struct JobContext {
     pub(crate) resilience: Resilience,
     pub(crate) window_chunks: u64,
     pub(crate) holes: Holes,
+    /// Whether the system was restarted since the job began.
+    pub(crate) restarted: bool,
     pub(crate) workers: Workers,
     pub(crate) watch: Option<ChangeWatch>,
 }

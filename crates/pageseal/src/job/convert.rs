@@ -115,7 +115,13 @@ pub(crate) fn store(
 ) -> Result<Vec<TableEntry>, InterruptCause> {
     let (offset, len) = job.geometry.bytes_of_chunks(first, count);
     let (from, to) = job.sides(record.direction);
-    if record.kind == RecordKind::None && to == Side::Sealed && job.data.as_mapped().is_some() {
+    // A tag that is known beforehand (rollback of a decrypt) must be compared before anything is stored, in a tile.
+    let tags_are_free = record.chunks.iter().all(|chunk| chunk.new.tag == [0; 32]);
+    if record.kind == RecordKind::None
+        && to == Side::Sealed
+        && tags_are_free
+        && job.data.as_mapped().is_some()
+    {
         return seal_in_mapping(job, record, first, count);
     }
     let chunk_len = job.geometry.chunk_len_bytes() as usize;

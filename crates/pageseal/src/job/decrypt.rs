@@ -70,7 +70,10 @@ pub(crate) fn begin(
         verify_chunks(&target.path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
     }
     let job_id = random_id()?;
-    let job_sequence = sealed.superblock.job_sequence + 1;
+    let Some(job_sequence) = sealed.superblock.job_sequence.checked_add(1) else {
+        let what = "its job sequence cannot be counted on".to_owned();
+        return Err(OpenError::Newer { path: target.path.clone(), what }.into());
+    };
     let choices = HeaderChoices {
         job: JobKind::Decrypt,
         suite: sealed.suite,

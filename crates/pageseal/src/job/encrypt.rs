@@ -230,7 +230,8 @@ fn reserve_or_take_back(job: &ActiveJob, fill_holes: bool) -> Result<(), Refusal
         return Err(Refusal::OpenForWriting { path });
     }
     let Err(source) = data.reserve(start, needed_bytes) else { return Ok(()) };
-    let took_back = data.set_len(geometry.data_len()).and_then(|()| data.sync_all());
+    // A failed reservation leaves the length as it was; cutting here could only cut what somebody appended meanwhile.
+    let took_back = data.sync_all();
     if took_back.is_ok() {
         finish::restore_modified(data, &job.header);
         take_back_journal(&job.place, &job.header.job_id);

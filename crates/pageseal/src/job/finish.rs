@@ -119,6 +119,8 @@ pub(crate) fn give_name(
     let NameHolder { folder, names, identity } = holder;
     let given = &names.given;
     if folder.identity_of(wanted)? == Some(*identity) {
+        // An earlier run may have renamed it and been stopped before that was durable.
+        folder.sync()?;
         return Ok(Some(wanted.to_os_string()));
     }
     if folder.identity_of(given)? != Some(*identity) {

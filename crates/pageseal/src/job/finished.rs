@@ -82,6 +82,7 @@ fn file_agrees(target: &Target, header: &JournalHeader, sealed: bool) -> Result<
         Located::Plain => !sealed && len == header.geometry.data_len(),
         Located::Trailer { a, b } => {
             sealed
+                && (a.good().is_some() || b.good().is_some())
                 && [a, b].iter().filter_map(|copy| copy.good()).all(|found| {
                     let block = &found.superblock;
                     block.state == FileState::Sealed

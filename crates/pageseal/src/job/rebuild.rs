@@ -29,7 +29,9 @@ pub(crate) fn rebuild(
     let len = job.geometry.chunk_len(chunk) as usize;
     let (buffer, spare) = tile.pair(job.geometry.chunk_len_bytes() as usize);
     let (buffer, spare) = (&mut buffer[..len], &mut spare[..len]);
-    if !from_payload(job, journal, window, chunk, buffer)? {
+    if from_payload(job, journal, window, chunk, buffer)? {
+        refuse_foreign(job, window, chunk, buffer, spare)?;
+    } else {
         read_data(job, buffer, offset)?;
         if !from_whole_form(job, window, chunk, buffer, spare)? {
             from_mixture(job, window, chunk, buffer)?;
@@ -63,6 +65,38 @@ fn from_payload(
         .read_payload(window, offset, buffer)
         .map_err(|source| InterruptCause::Journal { source: Box::new(source) })?;
     Ok(job.keys.chunk.open_in_place(&job.meta(chunk, entry), &entry.tag, buffer).is_ok())
+}
+
+/// As long as the system runs, every byte of the file is old or new, however a store was interrupted. Another byte is somebody
+/// else's, and the log must not go over it. After a restart a medium that does not write sectors whole may have left anything,
+/// and the log is there to mend just that.
+fn refuse_foreign(
+    job: &JobContext,
+    window: &CommittedWindow,
+    chunk: u64,
+    plaintext: &[u8],
+    stored: &mut [u8],
+) -> Result<(), InterruptCause> {
+    if job.restarted {
+        return Ok(());
+    }
+    let planned = planned(window, chunk);
+    let entry =
+        if job.sides(window.record().direction).1 == Side::Sealed { &planned.new } else { &planned.old };
+    let offset = job.geometry.chunk_offset(chunk);
+    read_data(job, stored, offset)?;
+    let mut sealed = zeroize::Zeroizing::new(plaintext.to_vec());
+    // The ciphertext that the log has, under the same nonce.
+    let _tag = job.keys.chunk.seal_in_place(&job.meta(chunk, entry), &mut sealed);
+    let foreign = (0..stored.len()).find(|&at| stored[at] != plaintext[at] && stored[at] != sealed[at]);
+    stored.zeroize();
+    match foreign {
+        None => Ok(()),
+        Some(at) => {
+            let offset = (offset + at as u64) / BLOCK * BLOCK;
+            Err(InterruptCause::Damaged(Damage::NeitherOldNorNew { chunk, offset }))
+        }
+    }
 }
 
 /// The common case, at full speed: the whole chunk is in one sealed form whose tag is known, from the record or (unproved, so

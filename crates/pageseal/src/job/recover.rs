@@ -40,14 +40,20 @@ pub(crate) fn settle_in_flight(
         job.windows_recovered += 1;
         control.progress.advance(len);
     }
+    if job.windows_recovered > 0 && !job.context.syncs_windows() {
+        job.context
+            .data
+            .sync_all()
+            .map_err(|source| super::context::io_cause("syncing the file", 0, source))?;
+    }
     Ok(mark)
 }
 
 /// Refuses a journal of an earlier time than the file, or of a later one: it would have chunks sealed twice, or the table
 /// thrown away that some still need. `watermark` is that after the windows in flight.
 ///
-/// An encrypt: nothing from the watermark on may still be sealed, whichever way the job goes on; only chunks that have a table
-/// entry are looked at. A decrypt that goes on: nothing below the watermark may be sealed. A decrypt that is undone: nothing
+/// An encrypt: nothing from the watermark on may be sealed, whichever way the job goes on, and if it goes on forward nothing
+/// below may be plain; only chunks that have a table entry are looked at. A decrypt that goes on: nothing below the watermark may be sealed. A decrypt that is undone: nothing
 /// from the watermark on may be plain.
 pub(crate) fn refuse_outdated(
     job: &ActiveJob,
@@ -57,7 +63,11 @@ pub(crate) fn refuse_outdated(
 ) -> Result<(), InterruptCause> {
     let chunks = job.context.geometry.chunk_count();
     match (job.context.kind, direction) {
-        (JobKind::Encrypt, _) => refuse_sealed(job, watermark..chunks, control),
+        (JobKind::Encrypt, Direction::Forward) => {
+            refuse(job, 0..watermark, is_plain, control)?;
+            refuse_sealed(job, watermark..chunks, control)
+        }
+        (JobKind::Encrypt, Direction::Backward) => refuse_sealed(job, watermark..chunks, control),
         (JobKind::Decrypt, Direction::Forward) => refuse_sealed(job, 0..watermark, control),
         (JobKind::Decrypt, Direction::Backward) => refuse(job, watermark..chunks, is_plain, control),
     }
@@ -79,6 +89,15 @@ pub(crate) fn refuse_sealed(
 fn is_sealed(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &mut [u8]) -> bool {
     let mut opened = Zeroizing::new(bytes.to_vec());
     cipher.open_in_place(meta, tag, &mut opened).is_ok() && opened[..] != *bytes
+}
+
+/// Refuses to call a file sealed in which one of the chunks is the plaintext of its entry.
+pub(crate) fn refuse_plain(
+    job: &ActiveJob,
+    chunks: Range<u64>,
+    control: &Control<'_>,
+) -> Result<(), InterruptCause> {
+    refuse(job, chunks, is_plain, control)
 }
 
 /// Whether the bytes are the plaintext that the entry belongs to. The ciphertext stays in the tile, so the

@@ -100,6 +100,8 @@ pub(crate) fn continue_on(
     let io = io_for_records(options.io, header.record_kind)?;
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes())?;
     check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
+    // The run that made the journal may have been killed between giving it its name and making that durable.
+    place.folder.sync().map_err(|source| OpenError::Io { path: place.path.clone(), offset: 0, source })?;
     let data = storage(io, &target, header.geometry.data_len()).map_err(|source| OpenError::Io {
         path: target.path.clone(),
         offset: 0,
@@ -289,15 +291,16 @@ fn check_belongs(
         let damage = Damage::Length { found_bytes: len, expected_bytes: sealed_len };
         return Err(OpenError::Damaged { path: target.path.clone(), damage }.into());
     }
-    // Nothing in an untouched file names the job, so here the inode is more than advice.
-    if growing && len == plain_len && header.inode != target.identity.inode {
-        return Err(Refusal::ForeignJournal { journal: place.path.clone() }.into());
-    }
     if growing || (phase.phase == Phase::Truncating && growing_was_undone(header, phase)) {
-        return check_trailer_is_ours(target, place, data, len, unlocked);
+        return check_trailer_is_ours(target, place, data, len, header.inode, unlocked);
     }
     if len == plain_len {
-        return Ok(());
+        // The trailer is cut off already, so again nothing in the file names the job.
+        return if header.inode == target.identity.inode {
+            Ok(())
+        } else {
+            Err(Refusal::ForeignJournal { journal: place.path.clone() }.into())
+        };
     }
     check_superblocks(target, place, data, header, phase, unlocked)
 }
@@ -314,6 +317,7 @@ fn check_trailer_is_ours(
     place: &JournalPlace,
     data: &dyn Storage,
     len: u64,
+    inode: u64,
     unlocked: &Unlocked,
 ) -> Result<(), JobError> {
     let geometry = &unlocked.resting.geometry;
@@ -331,6 +335,7 @@ fn check_trailer_is_ours(
             unlocked.slots.get(at..at + BLOCK_LEN)
         })
     };
+    let mut found_ours = false;
     let mut offset = geometry.data_len();
     let mut block = [0; BLOCK_LEN];
     while offset < len {
@@ -342,12 +347,18 @@ fn check_trailer_is_ours(
         for (sector, found) in block[..(end - start) as usize].chunks(SECTOR as usize).enumerate() {
             let at = sector * SECTOR as usize;
             let ours = whole.is_some_and(|whole| found == &whole[at..at + found.len()]);
-            if !ours && found.iter().any(|byte| *byte != 0) {
+            let zero = found.iter().all(|byte| *byte == 0);
+            if !ours && !zero {
                 return Err(foreign());
             }
+            found_ours |= ours && !zero;
         }
         block.fill(0);
         offset = end;
+    }
+    // Zeros alone name no job: then the inode is more than advice.
+    if !found_ours && inode != target.identity.inode {
+        return Err(foreign());
     }
     Ok(())
 }
@@ -386,7 +397,7 @@ fn check_superblocks(
         let before = header.job == JobKind::Decrypt
             && phase.phase == Phase::Created
             && block.state == FileState::Sealed
-            && block.job_sequence + 1 == header.job_sequence;
+            && block.job_sequence.checked_add(1) == Some(header.job_sequence);
         if !(ours_running || before || (ours_resting && resting_may_be_written)) {
             return Err(Refusal::StaleJournal { journal: place.path.clone() }.into());
         }
@@ -462,8 +473,11 @@ fn go_through_phases(
     match (phase.phase, wish) {
         (Phase::DataDone | Phase::Truncating, _) if !(forward && wish == Wish::Backward) => {
             let ends_plain = job.context.sides(phase.direction).1 == super::context::Side::Plain;
-            if ends_plain && table_is_there && !growing_was_undone(&job.header, &phase) {
-                recover::refuse_sealed(job, 0..job.context.geometry.chunk_count(), control)?;
+            let chunks = 0..job.context.geometry.chunk_count();
+            if !ends_plain {
+                recover::refuse_plain(job, chunks, control)?;
+            } else if table_is_there && !growing_was_undone(&job.header, &phase) {
+                recover::refuse_sealed(job, chunks, control)?;
             }
             job.rest(phase.direction, &mark)?;
             Ok(Next::Names(phase.direction))
