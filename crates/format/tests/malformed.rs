@@ -264,7 +264,7 @@ fn phase_block_by_name() {
         let result = PhaseRecord::parse(&with(&good[..], offset, &[value]));
         assert_eq!(field_of(result), name, "offset {offset} = {value}");
     }
-    for offset in [35, 39, 56, 4031] {
+    for offset in [35, 39, 72, 4031] {
         let result = PhaseRecord::parse(&with(&good[..], offset, &[1]));
         assert_eq!(result, Err(FormatError::Reserved { offset }));
     }

@@ -27,6 +27,8 @@ pub struct Journal {
     pub(crate) header: JournalHeader,
     /// The last durable phase.
     pub(crate) phase: PhaseRecord,
+    /// What the next phases say of the boot that writes them.
+    boot_id: pageseal_format::Id,
     /// The highest mark that a durable record or phase states.
     pub(crate) retired: SettledMark,
     at_start: SettledMark,
@@ -86,6 +88,7 @@ impl Journal {
             clean: true,
             watermark: 0,
             window_sequence: 0,
+            boot_id: header.boot_id,
         };
         write_phase_block(&log, &*auth, &phase)?;
         log.sync()?;
@@ -132,6 +135,7 @@ impl Journal {
         let mark =
             SettledMark { job_id: header.job_id, sequence: settled.sequence, watermark: settled.watermark };
         Self {
+            boot_id: phase.boot_id,
             log,
             auth,
             header,
@@ -150,6 +154,12 @@ impl Journal {
     #[must_use]
     pub fn header(&self) -> &JournalHeader {
         &self.header
+    }
+
+    /// What phases say from now on: the boot of the running system, or [`PhaseRecord::DATA_LOST`]. A new journal takes the
+    /// header's, an opened one that of its last phase.
+    pub fn set_boot_id(&mut self, boot_id: pageseal_format::Id) {
+        self.boot_id = boot_id;
     }
 
     /// The last phase that was made durable.
@@ -231,6 +241,7 @@ impl Journal {
             clean,
             watermark: mark.watermark,
             window_sequence: mark.sequence,
+            boot_id: self.boot_id,
         };
         write_phase_block(&self.log, &*self.auth, &record)?;
         self.log.sync()?;

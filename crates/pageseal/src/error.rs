@@ -421,10 +421,10 @@ pub enum Damage {
         /// What the job needs.
         expected_bytes: u64,
     },
-    /// The system was restarted while a job ran that is not safe against that.
+    /// The system was restarted, or a sync failed, while a job ran that is not safe against that.
     #[error(
-        "the system was restarted during a job with --resilience process: what is on disk and what the journal says may \
-         be of different times, and the file cannot be recovered for sure"
+        "the system was restarted, or writing to the disk failed, during a job with --resilience process: what is on disk \
+         and what the journal says may be of different times, and the file cannot be recovered for sure"
     )]
     PowerCutDuringProcessJob,
     /// A job without protection was interrupted.

@@ -15,7 +15,8 @@ const AT_CLEAN: usize = 34;
 const AT_RESERVED_1: usize = 35;
 const AT_WATERMARK: usize = 40;
 const AT_WINDOW_SEQUENCE: usize = 48;
-const AT_RESERVED_2: usize = 56;
+const AT_BOOT_ID: usize = 56;
+const AT_RESERVED_2: usize = 72;
 const AT_MAC: usize = PHASE_LEN - TAIL_LEN;
 
 /// How far a job is, as one durable block.
@@ -35,9 +36,15 @@ pub struct PhaseRecord {
     pub watermark: u64,
     /// Windows up to this one are settled.
     pub window_sequence: u64,
+    /// The boot of the system that wrote this, or [`PhaseRecord::DATA_LOST`].
+    pub boot_id: Id,
 }
 
 impl PhaseRecord {
+    /// Instead of a boot id: a sync of the file failed in a job that does not store its windows again, so the medium lacks
+    /// bytes that nothing else will tell of.
+    pub const DATA_LOST: Id = [0xFF; 16];
+
     /// The 4096 bytes. `mac` gets the body, bytes [0, 4032), and returns the MAC of
     /// [`crate::labels::PHASE`] and that body under the journal key.
     pub fn encode(&self, mac: impl FnOnce(&[u8]) -> [u8; 32]) -> Box<[u8; PHASE_LEN]> {
@@ -51,6 +58,7 @@ impl PhaseRecord {
         bytes[AT_CLEAN] = u8::from(self.clean);
         put(bytes, AT_WATERMARK, &self.watermark.to_le_bytes());
         put(bytes, AT_WINDOW_SEQUENCE, &self.window_sequence.to_le_bytes());
+        put(bytes, AT_BOOT_ID, &self.boot_id);
         finish(bytes, mac);
         block
     }
@@ -84,6 +92,7 @@ impl PhaseRecord {
             clean,
             watermark: u64_at(bytes, AT_WATERMARK),
             window_sequence: u64_at(bytes, AT_WINDOW_SEQUENCE),
+            boot_id: array_at(bytes, AT_BOOT_ID),
         })
     }
 }

@@ -110,5 +110,6 @@ pub fn phase() -> PhaseRecord {
         clean: true,
         watermark: 4,
         window_sequence: 1,
+        boot_id: [9; 16],
     }
 }

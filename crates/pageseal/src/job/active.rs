@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use pageseal_crypto::Suite;
 use pageseal_format::Superblock;
-use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, Resilience};
+use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRecord, Resilience};
 use pageseal_journal::{Journal, SettledMark};
 use pageseal_storage::Folder;
 
-use super::context::{JobContext, Side, io_cause};
+use super::context::{JobContext, SYNCING, Side, io_cause};
 use super::pipeline::{self, RunEnd};
 use super::{finish, public_kind};
 use crate::control::{Control, Stage};
@@ -67,7 +67,26 @@ impl ActiveJob {
         };
         match result {
             Ok(()) => finish::settle_names(self, direction, control),
-            Err(cause) => Err(self.interrupted(direction, mark.watermark(), cause)),
+            Err(cause) => {
+                self.remember_lost_data(direction, &mark, &cause);
+                Err(self.interrupted(direction, mark.watermark(), cause))
+            }
+        }
+    }
+
+    /// A failed sync marks pages clean that the medium does not have. With records that are kept until the data is synced, recovery
+    /// stores them again; `process` retires windows without a sync, so nothing would, and the job must not be resumed.
+    /// Best effort: the journal may be beyond writing too.
+    pub(crate) fn remember_lost_data(
+        &mut self,
+        direction: Direction,
+        mark: &SettledMark,
+        cause: &InterruptCause,
+    ) {
+        let sync_failed = matches!(cause, InterruptCause::Io { what: SYNCING, .. });
+        if self.context.resilience == Resilience::Process && sync_failed {
+            self.journal.set_boot_id(PhaseRecord::DATA_LOST);
+            let _ = self.set_phase(Phase::Running, direction, false, mark);
         }
     }
 
@@ -84,7 +103,7 @@ impl ActiveJob {
     /// All windows are settled: the file gets the form that it keeps.
     fn complete(&mut self, direction: Direction, mark: &SettledMark) -> Result<(), InterruptCause> {
         if !self.context.syncs_windows() {
-            self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))?;
+            self.context.data.sync_all().map_err(|source| io_cause(SYNCING, 0, source))?;
         }
         self.set_phase(Phase::DataDone, direction, true, mark)?;
         self.rest(direction, mark)
@@ -102,7 +121,7 @@ impl ActiveJob {
             }
         }
         finish::restore_modified(&*self.context.data, &self.header);
-        self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))?;
+        self.context.data.sync_all().map_err(|source| io_cause(SYNCING, 0, source))?;
         self.set_phase(Phase::Finished, direction, true, mark)
     }
 
@@ -111,7 +130,7 @@ impl ActiveJob {
         let synced = if self.context.syncs_windows() {
             Ok(())
         } else {
-            self.context.data.sync_all().map_err(|source| io_cause("syncing the file", 0, source))
+            self.context.data.sync_all().map_err(|source| io_cause(SYNCING, 0, source))
         };
         match synced.and_then(|()| self.set_phase(Phase::Running, direction, true, mark)) {
             Ok(()) => InterruptCause::Cancelled,

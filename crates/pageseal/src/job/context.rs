@@ -156,6 +156,9 @@ fn chunk_is_hole(data: &dyn Storage, geometry: &Geometry, chunk: u64) -> std::io
     if len == 0 { Ok(false) } else { data.is_hole(geometry.chunk_offset(chunk), len) }
 }
 
+/// The step that makes the file's data durable.
+pub(crate) const SYNCING: &str = "syncing the file";
+
 /// An I/O failure of a step.
 pub(crate) fn io_cause(what: &'static str, offset: u64, source: std::io::Error) -> InterruptCause {
     InterruptCause::Io { what, offset, source }

@@ -10,7 +10,7 @@ use pageseal_format::{Geometry, Superblock, labels};
 use pageseal_storage::{FileIdentity, Folder, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
-use super::context::io_cause;
+use super::context::{SYNCING, io_cause};
 use super::job_key;
 use crate::control::{Control, Notice};
 use crate::error::{InterruptCause, JobError};
@@ -49,7 +49,7 @@ pub(crate) fn restore_superblocks(data: &dyn Storage, geometry: &Geometry) -> Re
         data.write_all_at(&block, offset)
             .map_err(|source| io_cause("writing a superblock", offset, source))?;
     }
-    data.sync_data().map_err(|source| io_cause("syncing the superblocks", 0, source))
+    data.sync_data().map_err(|source| io_cause(SYNCING, 0, source))
 }
 
 fn is_torn(data: &dyn Storage, geometry: &Geometry, offset: u64) -> Result<bool, InterruptCause> {

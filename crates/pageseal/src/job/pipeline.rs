@@ -12,7 +12,7 @@ use pageseal_format::journal::{Direction, RecordKind};
 use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, SettledMark, WindowPlan};
 
-use super::context::{JobContext, Side, io_cause};
+use super::context::{JobContext, SYNCING, Side, io_cause};
 use super::convert;
 use super::rebuild::rebuild;
 use crate::control::{Control, Notice};
@@ -281,7 +281,7 @@ pub(crate) fn recover_window(
 /// Waits for the medium; only then does the window count as settled.
 fn settle(job: &JobContext, window: StoredWindow) -> Result<SettledMark, InterruptCause> {
     if job.syncs_windows() {
-        job.data.sync_data().map_err(|source| io_cause("syncing the file", 0, source))?;
+        job.data.sync_data().map_err(|source| io_cause(SYNCING, 0, source))?;
     }
     Ok(window.0.settled())
 }

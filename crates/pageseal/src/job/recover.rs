@@ -9,6 +9,7 @@ use pageseal_journal::{CommittedWindow, SettledMark};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::active::ActiveJob;
+use super::context::{SYNCING, io_cause};
 use super::convert::read_data;
 use super::pipeline::{read_entries, recover_window};
 use super::workers::Tile;
@@ -41,10 +42,7 @@ pub(crate) fn settle_in_flight(
         control.progress.advance(len);
     }
     if job.windows_recovered > 0 && !job.context.syncs_windows() {
-        job.context
-            .data
-            .sync_all()
-            .map_err(|source| super::context::io_cause("syncing the file", 0, source))?;
+        job.context.data.sync_all().map_err(|source| io_cause(SYNCING, 0, source))?;
     }
     Ok(mark)
 }
@@ -54,7 +52,7 @@ pub(crate) fn settle_in_flight(
 ///
 /// An encrypt: nothing from the watermark on may be sealed, whichever way the job goes on, and if it goes on forward nothing
 /// below may be plain; only chunks that have a table entry are looked at. A decrypt that goes on: nothing below the watermark may be sealed. A decrypt that is undone: nothing
-/// from the watermark on may be plain.
+/// below the watermark may be sealed, and nothing from it on plain.
 pub(crate) fn refuse_outdated(
     job: &ActiveJob,
     direction: Direction,
@@ -64,12 +62,15 @@ pub(crate) fn refuse_outdated(
     let chunks = job.context.geometry.chunk_count();
     match (job.context.kind, direction) {
         (JobKind::Encrypt, Direction::Forward) => {
-            refuse(job, 0..watermark, is_plain, control)?;
+            refuse_plain(job, 0..watermark, control)?;
             refuse_sealed(job, watermark..chunks, control)
         }
         (JobKind::Encrypt, Direction::Backward) => refuse_sealed(job, watermark..chunks, control),
         (JobKind::Decrypt, Direction::Forward) => refuse_sealed(job, 0..watermark, control),
-        (JobKind::Decrypt, Direction::Backward) => refuse(job, watermark..chunks, is_plain, control),
+        (JobKind::Decrypt, Direction::Backward) => {
+            refuse_sealed(job, 0..watermark, control)?;
+            refuse_plain(job, watermark..chunks, control)
+        }
     }
 }
 
@@ -81,7 +82,7 @@ pub(crate) fn refuse_sealed(
     chunks: Range<u64>,
     control: &Control<'_>,
 ) -> Result<(), InterruptCause> {
-    refuse(job, chunks, is_sealed, control)
+    refuse(job, chunks, false, is_sealed, control)
 }
 
 /// Whether the bytes are ciphertext that only this entry turns into something else. A chunk of a few bytes can
@@ -91,13 +92,13 @@ fn is_sealed(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &mut
     cipher.open_in_place(meta, tag, &mut opened).is_ok() && opened[..] != *bytes
 }
 
-/// Refuses to call a file sealed in which one of the chunks is the plaintext of its entry.
+/// Refuses to call a file sealed in which one of the chunks is the plaintext of its entry, or was never sealed.
 pub(crate) fn refuse_plain(
     job: &ActiveJob,
     chunks: Range<u64>,
     control: &Control<'_>,
 ) -> Result<(), InterruptCause> {
-    refuse(job, chunks, is_plain, control)
+    refuse(job, chunks, true, is_plain, control)
 }
 
 /// Whether the bytes are the plaintext that the entry belongs to. The ciphertext stays in the tile, so the
@@ -110,6 +111,7 @@ fn is_plain(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &mut 
 fn refuse(
     job: &ActiveJob,
     chunks: Range<u64>,
+    zero_is_wrong: bool,
     is_wrong: impl Fn(&ChunkCipher, &ChunkMeta, &[u8; 32], &mut [u8]) -> bool + Sync,
     control: &Control<'_>,
 ) -> Result<(), InterruptCause> {
@@ -126,10 +128,12 @@ fn refuse(
         let entries = read_entries(context, first, count)?;
         let check = |item: u64, tile: &mut Tile| {
             let (chunk, entry) = (first + item, &entries[item as usize]);
-            if entry.nonce == [0; 24] && entry.tag == [0; 32] {
-                return Ok(());
-            }
             let (offset, len) = (geometry.chunk_offset(chunk), geometry.chunk_len(chunk));
+            if entry.nonce == [0; 24] && entry.tag == [0; 32] {
+                // Never sealed.
+                let damage = Damage::NotAsClaimed { chunk, offset };
+                return if zero_is_wrong { Err(InterruptCause::Damaged(damage)) } else { Ok(()) };
+            }
             let buffer = tile.slice(len as usize);
             read_data(context, buffer, offset)?;
             let wrong = is_wrong(&context.keys.chunk, &context.meta(chunk, entry), &entry.tag, buffer);

@@ -10,7 +10,7 @@ use pageseal_format::journal::{
     Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind, Resilience,
 };
 use pageseal_format::limits::{BLOCK, BLOCK_LEN, SECTOR, SUPERBLOCK_LEN};
-use pageseal_format::{FileState, Superblock, labels};
+use pageseal_format::{FileState, Id, Superblock, labels};
 use pageseal_journal::{Journal, JournalError, Replay, SettledMark, UnverifiedJournal};
 use pageseal_storage::{Storage, available};
 
@@ -94,9 +94,10 @@ pub(crate) fn continue_on(
     if let Some(phase) = journal.phase_unverified().filter(|phase| phase.phase == Phase::Finished) {
         return finished::finish(&target, &place, &*log, &header, &phase, control);
     }
-    let unlocked = unlock(&target, &place, journal, identities)?;
+    let mut unlocked = unlock(&target, &place, journal, identities)?;
     let phase = unlocked.replay.phase;
     check_wish(&target, &header, &phase, options, wish)?;
+    unlocked.journal.set_boot_id(running_boot());
     let io = io_for_records(options.io, header.record_kind)?;
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes())?;
     check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
@@ -126,6 +127,11 @@ pub(crate) fn continue_on(
         started,
     };
     continue_job(job, unlocked.replay, &unlocked.slots, wish, control)
+}
+
+/// The boot that this is; zeros where the system does not tell, so that no restart is seen there.
+fn running_boot() -> Id {
+    available::boot_id().unwrap_or_default()
 }
 
 /// The given name if it exists, else the file's other name.
@@ -248,7 +254,7 @@ fn check_wish(
     if header.record_kind == RecordKind::None && !phase.clean {
         return Err(OpenError::Damaged { path: path(), damage: Damage::Unprotected }.into());
     }
-    let restarted = available::boot_id() != Some(header.boot_id);
+    let restarted = phase.boot_id != running_boot();
     if header.resilience == Resilience::Process && phase.phase == Phase::Running && !phase.clean && restarted
     {
         let damage = Damage::PowerCutDuringProcessJob;
@@ -425,7 +431,11 @@ fn continue_job(
         Ok(Next::Run(direction, mark)) => job.run(direction, mark, control),
         Ok(Next::Names(direction)) => finish::settle_names(job, direction, control),
         Err(InterruptCause::Damaged(damage)) => Err(job.damaged(damage)),
-        Err(cause) => Err(job.interrupted(direction, watermark, cause)),
+        Err(cause) => {
+            let start = job.journal.settled_at_start();
+            job.remember_lost_data(direction, &start, &cause);
+            Err(job.interrupted(direction, watermark, cause))
+        }
     }
 }
 
