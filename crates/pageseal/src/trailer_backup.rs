@@ -15,7 +15,7 @@ use crate::job::{Workers, journal_place};
 use crate::keys::{Identities, unwrap_slots};
 use crate::names::Names;
 use crate::sealed::{
-    FoundSuperblock, Located, agree, authenticate, check_macs, hash_of, locate, read_slots,
+    FoundSuperblock, Located, agree, authenticate, check_macs, check_writable, hash_of, locate, read_slots,
     settled_superblock, suite_of,
 };
 use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading};
@@ -88,6 +88,7 @@ pub fn import_trailer(
 ) -> Result<u64, JobError> {
     let backup: Arc<dyn Storage> = Arc::new(BufferedFile::new(open_for_reading(trailer)?));
     let found = backup_superblock(trailer, &*backup)?;
+    check_writable(trailer, &found.superblock)?;
     let geometry = found.superblock.geometry;
     let OpenedTarget { target, .. } = open_for_change(Names::of(path)?, true)?;
     check_no_job(&target)?;

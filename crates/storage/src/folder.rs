@@ -3,6 +3,7 @@
 
 use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
 
+use crate::lock::{FileLock, LockError};
 use crate::{Access, BufferedFile, Directory, FileIdentity, Storage};
 
 /// A folder with files in it. Every [`Directory`] is one. Names are single components.
@@ -42,10 +43,11 @@ pub trait Folder: Send + Sync + Debug {
         fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
     ) -> io::Result<()>;
 
-    /// Opens a regular file for reading and writing.
+    /// Opens a regular file for reading and writing, locked as long as the storage lives, as one from
+    /// [`Folder::create_whole`] is.
     ///
     /// # Errors
-    /// Those of `openat`; [`io::ErrorKind::InvalidInput`] for anything but a regular file.
+    /// [`io::ErrorKind::WouldBlock`] if somebody else has it locked; those of `openat`; [`io::ErrorKind::InvalidInput`] for anything but a regular file.
     fn open_storage(&self, name: &OsStr) -> io::Result<Arc<dyn Storage>>;
 }
 
@@ -72,7 +74,7 @@ impl<D: Directory> Folder for D {
         fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
     ) -> io::Result<()> {
         let file = self.create_unnamed()?;
-        let storage: Arc<dyn Storage> = Arc::new(BufferedFile::new(file.try_clone()?));
+        let storage: Arc<dyn Storage> = Arc::new(Locked::new(file.try_clone()?)?);
         fill(&storage)?;
         self.link_temporary(&file, name)?;
         Directory::sync(self)
@@ -83,6 +85,57 @@ impl<D: Directory> Folder for D {
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Arc::new(BufferedFile::new(file)))
+        Ok(Arc::new(Locked::new(file)?))
+    }
+}
+
+/// A file that is locked against other users of the same lock until it is dropped.
+#[derive(Debug)]
+struct Locked {
+    file: BufferedFile,
+    _lock: FileLock,
+}
+
+impl Locked {
+    fn new(file: File) -> io::Result<Self> {
+        let lock = FileLock::exclusive(&file).map_err(|error| match error {
+            LockError::Io(source) => source,
+            LockError::HeldElsewhere => io::Error::from(io::ErrorKind::WouldBlock),
+        })?;
+        Ok(Locked { file: BufferedFile::new(file), _lock: lock })
+    }
+}
+
+impl Storage for Locked {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.file.reserve(offset, len)
+    }
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.file.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(buf, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.file.sync_all()
+    }
+
+    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.file.punch_hole(offset, len)
     }
 }

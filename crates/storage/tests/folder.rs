@@ -25,8 +25,12 @@ fn a_file_gets_its_name_when_it_is_whole() {
     let taken = folder.create_whole(name, &mut |_| Ok(())).unwrap_err();
     assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
     let mut bytes = [0; 5];
-    folder.open_storage(name).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+    let opened = folder.open_storage(name).unwrap();
+    opened.read_exact_at(&mut bytes, 0).unwrap();
     assert_eq!(&bytes, b"whole");
+    assert_eq!(folder.open_storage(name).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    drop(opened);
+    folder.open_storage(name).unwrap();
 }
 
 #[test]

@@ -26,7 +26,9 @@ use crate::keys::{Identities, unwrap_slots};
 use crate::names::Names;
 use crate::options::ResumeOptions;
 use crate::report::JobReport;
-use crate::sealed::{FoundSuperblock, Located, SuperblockCopy, authenticate, check_macs, hash_of, locate};
+use crate::sealed::{
+    FoundSuperblock, Located, SuperblockCopy, authenticate, check_macs, check_writable, hash_of, locate,
+};
 use crate::target::{OpenedTarget, Target, open_for_change};
 
 /// What the caller wants of an interrupted job.
@@ -150,6 +152,9 @@ fn open_journal(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(without_journal(target, place));
         }
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            return Err(Refusal::Locked { path: place.path.clone() }.into());
+        }
         Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
             let what = "something else";
             return Err(Refusal::NotRegular { path: place.path.clone(), what }.into());
@@ -218,6 +223,7 @@ fn unlock(
     if !same {
         return Err(bad("its parts belong to different files"));
     }
+    check_writable(&target.path, superblock)?;
     let suite = Suite::try_from(header.suite).map_err(|error| bad(&error.to_string()))?;
     let key: FileKey = match job_key::recover(journal.key_area(), &header.job_id, &header.file_id) {
         Some(key) => key,
