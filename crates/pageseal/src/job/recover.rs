@@ -51,8 +51,8 @@ pub(crate) fn settle_in_flight(
 /// thrown away that some still need. `watermark` is that after the windows in flight.
 ///
 /// An encrypt: nothing from the watermark on may be sealed, whichever way the job goes on, and if it goes on forward nothing
-/// below may be plain; only chunks that have a table entry are looked at. A decrypt that goes on: nothing below the watermark may be sealed. A decrypt that is undone: nothing
-/// below the watermark may be sealed, and nothing from it on plain.
+/// below may be plain. A decrypt that goes on: nothing below the watermark may be sealed. A decrypt that is undone: nothing below
+/// the watermark may be sealed, and nothing from it on plain. A chunk without a table entry was never sealed.
 pub(crate) fn refuse_outdated(
     job: &ActiveJob,
     direction: Direction,
