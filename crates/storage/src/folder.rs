@@ -3,6 +3,9 @@
 
 use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
 
+#[cfg(pageseal_mutations)]
+use pageseal_protections::{Protection, is_on};
+
 use crate::lock::{FileLock, LockError};
 use crate::{Access, BufferedFile, Directory, FileIdentity, Storage};
 
@@ -128,6 +131,10 @@ impl Storage for Locked {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        #[cfg(pageseal_mutations)]
+        if !is_on(Protection::JournalFlush) {
+            return crate::unflushed_sync::sync_without_flush(self.file.file());
+        }
         self.file.sync_data()
     }
 

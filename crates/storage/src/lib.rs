@@ -45,6 +45,9 @@ mod mapped_memory;
 mod memory;
 mod space;
 mod storage;
+#[cfg(pageseal_mutations)]
+#[expect(unsafe_code, reason = "sync_file_range has no safe call")]
+mod unflushed_sync;
 #[expect(unsafe_code, reason = "leases have no safe call")]
 mod writer_probe;
 
