@@ -8,6 +8,8 @@ use pageseal_format::journal::{
     Direction, Phase, RecordKind, Resilience, WindowRecord, payload_offset_in_slot,
 };
 
+use pageseal_protections::{Protection, is_on};
+
 use crate::blocks::write_record;
 use crate::error::JournalError;
 use crate::journal::{Frontier, Journal};
@@ -24,9 +26,12 @@ impl Journal {
     /// [`JournalError::RingFull`] as long as no durable record or phase retires the window that lies there.
     /// [`JournalError::NotNext`], [`JournalError::NoWindowsNow`], [`JournalError::Latched`].
     pub fn reserve_slot(&mut self, first_chunk: u64, chunk_count: u64) -> Result<RingSlot, JournalError> {
+        #[cfg(pageseal_mutations)]
+        self.write_late_record()?;
         self.check_can_have_window(true)?;
         let sequence = self.reserved.sequence + 1;
         let needed = sequence.saturating_sub(self.header.ring_slots.into());
+        let needed = if is_on(Protection::RingReuse) { needed } else { 0 };
         if self.retired.sequence < needed {
             let retired = self.retired.sequence;
             return Err(JournalError::RingFull { needed, retired });
@@ -65,7 +70,7 @@ impl Journal {
     /// after that finds its slot free. Otherwise a phase would have to retire it.
     #[must_use]
     pub fn must_settle_before_commit(&self) -> u64 {
-        if self.header.record_kind == RecordKind::None {
+        if self.header.record_kind == RecordKind::None || !is_on(Protection::RingReuse) {
             return 0;
         }
         (self.committed.sequence + 2).saturating_sub(self.header.ring_slots.into())
@@ -127,6 +132,14 @@ impl Journal {
         let mark = self.accept(retired)?;
         let record = self.record_of(slot.sequence, plan, &mark);
         let syncs = self.header.resilience != Resilience::Process;
+        #[cfg(pageseal_mutations)]
+        if !is_on(Protection::TokenOrder) {
+            self.late = Some(record.clone());
+            self.retired = mark;
+            self.committed = self.frontier_after(slot.sequence, slot.first_chunk, slot.chunk_count);
+            self.outstanding.retain(|filling| !Arc::ptr_eq(filling, &slot.filling));
+            return Ok(self.token(record));
+        }
         // A record that is found is replayed, so its payload must be whole by then. With one sync for both, a
         // replay could meet a whole record with a torn payload, begin to store, and at the next crash have
         // neither the payload nor an untouched window.

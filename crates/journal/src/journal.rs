@@ -41,6 +41,9 @@ pub struct Journal {
     pub(crate) era: u64,
     /// Of the reserved slots.
     pub(crate) outstanding: Vec<Arc<Filling>>,
+    /// A record whose token was given too early.
+    #[cfg(pageseal_mutations)]
+    pub(crate) late: Option<WindowRecord>,
 }
 
 /// A window, and the watermark when all up to it are settled.
@@ -147,6 +150,8 @@ impl Journal {
             reserved: committed,
             era: 0,
             outstanding: Vec::new(),
+            #[cfg(pageseal_mutations)]
+            late: None,
         }
     }
 
@@ -233,6 +238,8 @@ impl Journal {
         clean: bool,
         mark: SettledMark,
     ) -> Result<(), JournalError> {
+        #[cfg(pageseal_mutations)]
+        self.write_late_record()?;
         let record = PhaseRecord {
             sequence: self.phase.sequence + 1,
             job_id: self.header.job_id,
@@ -248,6 +255,18 @@ impl Journal {
         self.phase = record;
         self.retired = mark;
         Ok(())
+    }
+
+    /// For the mutation check: what a commit left for later.
+    #[cfg(pageseal_mutations)]
+    pub(crate) fn write_late_record(&mut self) -> Result<(), JournalError> {
+        match self.late.take() {
+            Some(record) => {
+                write_record(&self.log, &*self.auth, &self.header, &record)?;
+                self.log.sync()
+            }
+            None => Ok(()),
+        }
     }
 
     /// Checks a mark against what was really settled, and returns it or the one recorded last, whichever is higher:

@@ -32,8 +32,10 @@ mod out_of_place;
 pub mod process;
 mod report;
 mod sealed;
-#[cfg(test)]
-mod simulation;
+#[cfg(feature = "simulation")]
+#[doc(hidden)]
+pub mod simulation;
+mod surroundings;
 mod target;
 mod trailer_backup;
 mod verify;

@@ -22,6 +22,7 @@ use crate::names::Names;
 use crate::options::{DecryptOptions, EncryptOptions};
 use crate::report::{JobKind, JobOutcome, JobReport};
 use crate::sealed::{SealedFile, read_entries};
+use crate::surroundings::System;
 use crate::target::open_for_reading;
 use crate::verify::verify_chunks;
 
@@ -59,10 +60,10 @@ pub fn encrypt_to(
     let started = Instant::now();
     let chunk_log2 = check_encrypt_options(recipients, options)?;
     let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
-    let workers = Workers::start(options.threads, options.chunk_len_bytes)?;
+    let workers = Workers::start(options.threads, options.chunk_len_bytes, &System)?;
     let source = Source::open(input)?;
     let sink = Sink::create(output)?;
-    let made = make_file_keys(suite, chunk_log2)?;
+    let made = make_file_keys(&System, suite, chunk_log2)?;
     let slots = make_slots(suite, chunk_log2, &made, recipients)?;
     control.progress.stage(Stage::Encrypting, source.len_bytes.unwrap_or(0), 0);
     let mut sealer =
@@ -78,7 +79,7 @@ pub fn encrypt_to(
         state: FileState::Sealed,
         file_id: made.file_id,
         job_sequence: 1,
-        job_id: crate::job::random_id()?,
+        job_id: crate::job::random_id(&System)?,
         commitment: made.keys.commitment(),
         compat: 0,
         ro_compat: 0,
@@ -115,7 +116,7 @@ pub fn decrypt_to(
     let sealed = SealedFile::open(&path, Arc::new(BufferedFile::new(file)), identities, &Limits::PRODUCTION)?;
     sealed.notices.iter().for_each(|notice| control.progress.notice(notice));
     let geometry = sealed.superblock.geometry;
-    let workers = Workers::start(options.threads, geometry.chunk_len_bytes())?;
+    let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
     let sink = Sink::create(output)?;
     if options.verify_first && *output == Output::Stdout {
         verify_chunks(&path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;

@@ -1,6 +1,7 @@
 //! Opening the file that an operation works on, with every check that can be made before a byte changes.
 
 use std::fs::{File, Metadata};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use pageseal_storage::directory::{Access, Directory, FileIdentity, RealDirectory
 use pageseal_storage::lock::{FileLock, LockError, WriterProbe, is_locked, probe_writers};
 use pageseal_storage::medium::Medium;
 use pageseal_storage::watch::ChangeWatch;
-use pageseal_storage::{BufferedFile, Folder, Storage};
+use pageseal_storage::{BufferedFile, Folder, MappedFile, Storage};
 
 use crate::error::Refusal;
 use crate::names::Names;
+use crate::surroundings::{Surroundings, System};
 
 const WRITER_PROBES: u32 = 5;
 const WRITER_PROBE_PAUSE: Duration = Duration::from_millis(20);
@@ -31,11 +33,20 @@ pub(crate) struct Target {
     pub(crate) modified: (i64, u32),
     /// What a reader of this file's formats accepts.
     pub(crate) limits: Limits,
-    /// The file itself, for a mapping.
-    pub(crate) file: Option<File>,
+    /// Maps so many bytes of the file; `None` where there is nothing to map.
+    pub(crate) map: Option<Mapper>,
+    /// Random bytes, boot, job keys.
+    pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) watch: Option<ChangeWatch>,
     /// Held until the job is over.
     pub(crate) _lock: Option<FileLock>,
+}
+
+/// Makes the store over a mapping.
+pub(crate) type Mapper = Box<dyn FnOnce(u64) -> io::Result<Arc<dyn Storage>> + Send>;
+
+fn mapper(file: File) -> Mapper {
+    Box::new(|len_bytes| Ok(Arc::new(MappedFile::new(file, len_bytes)?)))
 }
 
 /// A target on a real file system, with what was found out about it.
@@ -84,7 +95,8 @@ pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedT
         identity,
         modified: (metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap_or(0)),
         limits: Limits::PRODUCTION,
-        file: Some(file.try_clone().map_err(unopenable)?),
+        map: Some(mapper(file.try_clone().map_err(unopenable)?)),
+        surroundings: Arc::new(System),
         watch: ChangeWatch::new(&file).ok(),
         _lock: Some(lock),
         path: path.clone(),

@@ -18,6 +18,7 @@ use crate::sealed::{
     FoundSuperblock, Located, agree, authenticate, check_macs, check_writable, hash_of, locate, read_slots,
     settled_superblock, suite_of,
 };
+use crate::surroundings::System;
 use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading};
 use crate::verify::verify_chunks;
 
@@ -103,7 +104,7 @@ pub fn import_trailer(
     let key = unwrap_slots(&area, &hash_of(&found.superblock, suite), identities)?;
     let keys = authenticate(trailer, &found.superblock, suite, &key)?;
     check_macs(trailer, &found, &slots, &keys.metadata)?;
-    let workers = Workers::start(None, geometry.chunk_len_bytes())?;
+    let workers = Workers::start(None, geometry.chunk_len_bytes(), &System)?;
     verify_chunks(path, &spliced, &geometry, &keys, &workers, control)?;
 
     put_back(&*data, &spliced, &geometry, &found, &slots, len).map_err(|source| {

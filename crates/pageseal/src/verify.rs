@@ -16,6 +16,7 @@ use crate::job::{Tile, Workers, chunk_meta};
 use crate::keys::Identities;
 use crate::report::VerifyReport;
 use crate::sealed::{SealedFile, read_entries};
+use crate::surroundings::System;
 use crate::target::open_for_reading;
 
 /// Chunks whose table entries are held in memory at a time.
@@ -40,7 +41,7 @@ pub fn verify(
         control.progress.notice(notice);
     }
     let geometry = sealed.superblock.geometry;
-    let workers = Workers::start(threads, geometry.chunk_len_bytes())?;
+    let workers = Workers::start(threads, geometry.chunk_len_bytes(), &System)?;
     verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
     Ok(VerifyReport {
         data_len_bytes: geometry.data_len(),

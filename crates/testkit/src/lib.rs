@@ -1,9 +1,14 @@
-//! Test tools, for development only: a simulated disk that loses, tears and reorders what was not synced, and the seeded
-//! generator that decides what.
+//! Test tools, for development only.
+//!
+//! [`disk`] is a disk that loses, tears and reorders what was not synced. [`crash`] runs the engine's jobs on it, stops them at
+//! every operation, recovers them, and looks whether anything was lost. Everything is decided by a seed.
 
-mod disk;
+pub mod crash;
+pub mod disk;
 mod generator;
-mod inode;
+mod surroundings;
+mod turns;
 
-pub use disk::{Fault, SimDisk, SimFile, SimFolder};
 pub use generator::Generator;
+pub use surroundings::{Ledger, Past, SimSurroundings};
+pub use turns::Turns;

@@ -9,6 +9,7 @@ use pageseal_crypto::Suite;
 use pageseal_format::Superblock;
 use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRecord, Resilience};
 use pageseal_journal::{Journal, SettledMark};
+use pageseal_protections::{Protection, is_on};
 use pageseal_storage::Folder;
 
 use super::context::{JobContext, SYNCING, Side, io_cause};
@@ -116,8 +117,12 @@ impl ActiveJob {
                 finish::write_superblocks(&*self.context.data, &self.resting, &self.context.keys)?
             }
             Side::Plain => {
+                let (data, len) = (Arc::clone(&self.context.data), self.context.geometry.data_len());
+                if !is_on(Protection::TruncateOrder) {
+                    finish::truncate(&*data, len)?;
+                }
                 self.set_phase(Phase::Truncating, direction, true, mark)?;
-                finish::truncate(&*self.context.data, self.context.geometry.data_len())?;
+                finish::truncate(&*data, len)?;
             }
         }
         finish::restore_modified(&*self.context.data, &self.header);

@@ -5,21 +5,23 @@ use std::io;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pageseal_crypto::{DerivedKeys, FileKey, KeyContext, MemoryLock, Suite, fill_random, header_hash};
+use pageseal_crypto::{DerivedKeys, FileKey, KeyContext, MemoryLock, Suite, header_hash};
 use pageseal_format::journal::{JobKind, JournalHeader, KeyArea};
 use pageseal_format::limits::SUPERBLOCK_LEN;
 use pageseal_format::{FormatError, Geometry, Id, SlotArea, labels};
 use pageseal_journal::{Journal, JournalError};
-use pageseal_storage::{MappedFile, Storage, available};
+use pageseal_storage::Storage;
 
 use super::active::JournalPlace;
 use super::context::{Holes, JobContext};
 use super::journal_file::{FileLog, JournalAuthenticator};
 use super::plan::{Io, Plan};
 use super::workers::Workers;
-use crate::error::{JobError, Refusal};
+use crate::error::{JobError, OpenError, Refusal};
 use crate::keys::{Recipient, wrap_slot};
+use crate::surroundings::{Draw, Surroundings};
 use crate::target::Target;
+use zeroize::Zeroizing;
 
 /// Keys of a file that is being sealed for the first time.
 pub(crate) struct FileKeys {
@@ -29,9 +31,15 @@ pub(crate) struct FileKeys {
 }
 
 /// Draws file id and file key.
-pub(crate) fn make_file_keys(suite: Suite, chunk_log2: u8) -> Result<FileKeys, Refusal> {
-    let file_id = random_id()?;
-    let file_key = FileKey::random().map_err(|_| Refusal::Random)?;
+pub(crate) fn make_file_keys(
+    surroundings: &dyn Surroundings,
+    suite: Suite,
+    chunk_log2: u8,
+) -> Result<FileKeys, Refusal> {
+    let file_id = random_id(surroundings)?;
+    let mut bytes = Zeroizing::new([0; 32]);
+    surroundings.fill_random(Draw::FileKey, &mut bytes[..]).map_err(|_| Refusal::Random)?;
+    let file_key = FileKey::from_bytes(*bytes);
     file_key.lock_with(&NoSwap);
     let keys = Arc::new(DerivedKeys::derive(&file_key, &KeyContext { suite, chunk_log2, file_id }));
     keep_from_swap(&keys);
@@ -73,9 +81,9 @@ pub(crate) fn make_slots(
     })
 }
 
-pub(crate) fn random_id() -> Result<Id, Refusal> {
+pub(crate) fn random_id(surroundings: &dyn Surroundings) -> Result<Id, Refusal> {
     let mut id = Id::default();
-    fill_random(&mut id).map_err(|_| Refusal::Random)?;
+    surroundings.fill_random(Draw::Identifier, &mut id).map_err(|_| Refusal::Random)?;
     Ok(id)
 }
 
@@ -113,7 +121,7 @@ pub(crate) fn journal_header(
         holes_flagged: choices.holes_flagged,
         device: target.identity.device,
         inode: target.identity.inode,
-        boot_id: available::boot_id().unwrap_or_default(),
+        boot_id: target.surroundings.boot_id().unwrap_or_default(),
         mtime_seconds: target.modified.0,
         mtime_nanoseconds: target.modified.1,
     }
@@ -122,6 +130,7 @@ pub(crate) fn journal_header(
 /// Makes the journal, durable with its name. Nothing of the file is changed before this returns. The journal gets its name
 /// when it is whole, so a crash leaves a usable one or none.
 pub(crate) fn create_journal(
+    surroundings: &dyn Surroundings,
     place: &JournalPlace,
     keys: &Arc<DerivedKeys>,
     header: &JournalHeader,
@@ -148,9 +157,9 @@ pub(crate) fn create_journal(
             Err(Refusal::JobOpen { journal: path() })
         }
         (Err(source), made) => {
-            if made.is_some() {
+            if let Some(mut journal) = made {
                 // Only the name's durability may have failed: the name is ours, and nothing else is changed.
-                take_back_journal(place, &header.job_id);
+                take_back_journal(surroundings, place, &mut journal, &header.job_id);
             }
             Err(if is_full(&source) {
                 Refusal::NoSpace { path: path(), needed_bytes: header.journal_len(), source }
@@ -164,10 +173,17 @@ pub(crate) fn create_journal(
     }
 }
 
-/// Removes a journal of a job that has changed nothing.
-pub(crate) fn take_back_journal(place: &JournalPlace, job_id: &Id) {
-    super::job_key::forget(job_id);
-    // The refusal that led here is what the user must see; a left-over journal is harmless and named by `info`.
+/// Removes a journal of a job that has changed nothing, and whatever key it holds.
+pub(crate) fn take_back_journal(
+    surroundings: &dyn Surroundings,
+    place: &JournalPlace,
+    journal: &mut Journal,
+    job_id: &Id,
+) {
+    surroundings.forget_job_key(job_id);
+    // The refusal that led here is what the user must see; a left-over journal is harmless and named by `info`, and so is a
+    // key that opens nothing.
+    let _ = journal.wipe_key_area();
     let _ = super::finish::remove_journal(place);
 }
 
@@ -186,12 +202,19 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     )
 }
 
+/// A job rests on the old content being on the medium before the first store. Whoever wrote it last may not have waited for that.
+pub(crate) fn make_old_content_durable(target: &Target) -> Result<(), OpenError> {
+    target.data.sync_all().map_err(|source| OpenError::Io { path: target.path.clone(), offset: 0, source })
+}
+
 /// The store over the target's file.
-pub(crate) fn storage(io: Io, target: &Target, data_len: u64) -> io::Result<Arc<dyn Storage>> {
-    match (io, &target.file) {
-        (Io::Mmap, Some(file)) => Ok(Arc::new(MappedFile::new(file.try_clone()?, data_len)?)),
-        (Io::Mmap, None) => Err(io::Error::from(io::ErrorKind::Unsupported)),
-        (Io::Buffered, _) => Ok(Arc::clone(&target.data)),
+pub(crate) fn storage(io: Io, target: &mut Target, data_len: u64) -> io::Result<Arc<dyn Storage>> {
+    match io {
+        Io::Buffered => Ok(Arc::clone(&target.data)),
+        Io::Mmap => {
+            let map = target.map.take().ok_or(io::ErrorKind::Unsupported)?;
+            map(data_len)
+        }
     }
 }
 
@@ -215,8 +238,9 @@ pub(crate) fn context(
         resilience: header.resilience,
         window_chunks: header.window_len / header.geometry.chunk_len_bytes(),
         holes: if header.holes_flagged { Holes::Asked } else { Holes::Ignored },
-        restarted: available::boot_id() != Some(header.boot_id),
+        restarted: target.surroundings.boot_id() != Some(header.boot_id),
         workers,
         watch: target.watch.take(),
+        surroundings: Arc::clone(&target.surroundings),
     }
 }

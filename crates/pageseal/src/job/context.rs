@@ -12,6 +12,7 @@ use pageseal_storage::watch::{Change, ChangeWatch};
 
 use super::workers::Workers;
 use crate::error::InterruptCause;
+use crate::surroundings::Surroundings;
 
 /// One of the two forms that a chunk can be in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +51,7 @@ pub(crate) struct JobContext {
     pub(crate) restarted: bool,
     pub(crate) workers: Workers,
     pub(crate) watch: Option<ChangeWatch>,
+    pub(crate) surroundings: Arc<dyn Surroundings>,
 }
 
 impl JobContext {

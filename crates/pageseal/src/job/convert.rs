@@ -1,16 +1,18 @@
 //! The steps that turn chunks of one form into the other, a tile at a time: *prepare* (nothing is changed) and *store*. All jobs
 //! in both directions are these two, and `rebuild`, a store that cannot trust what it finds.
 
-use pageseal_crypto::{Fingerprint, fill_random};
+use pageseal_crypto::Fingerprint;
 use pageseal_format::journal::{ChunkRecord, Direction, RecordKind, WindowRecord};
 use pageseal_format::limits::BLOCK;
 use pageseal_format::{FLAG_HOLE, TableEntry};
 use pageseal_journal::PayloadWriter;
+use pageseal_protections::{Protection, is_on};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::context::{JobContext, Side, io_cause};
 use super::workers::Tile;
 use crate::error::{Damage, InterruptCause};
+use crate::surroundings::Draw;
 
 /// What *prepare* found for a run of chunks.
 #[derive(Default)]
@@ -36,7 +38,8 @@ pub(crate) fn prepare(
     let (from, to) = job.sides(direction);
     let mut nonces = vec![[0_u8; 24]; count as usize];
     if to == Side::Sealed {
-        fill_random(nonces.as_flattened_mut())
+        job.surroundings
+            .fill_random(Draw::Nonces, nonces.as_flattened_mut())
             .map_err(|_| InterruptCause::Worker("no random numbers".into()))?;
     }
     let mut prepared = PreparedChunks::default();
@@ -101,7 +104,13 @@ fn choose_entry(
     // This ciphertext never leaves the process, so the original nonce is not used twice.
     let mut copy = Zeroizing::new(plaintext.to_vec());
     let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, original), &mut copy);
-    if tag == original.tag { (*original, false) } else { (fresh, true) }
+    if tag == original.tag {
+        (*original, false)
+    } else if is_on(Protection::NonceRule) {
+        (fresh, true)
+    } else {
+        (TableEntry { tag: [0; 32], ..*original }, true)
+    }
 }
 
 /// Stores the chunks `[first, first + count)` of a committed window in their new form and returns their entries. Every byte is
@@ -170,11 +179,10 @@ fn seal_in_mapping(
     Ok(entries)
 }
 
-/// Seals bytes that leave the process. The simulation watches every nonce that does.
+/// Seals bytes that leave the process.
 fn seal(job: &JobContext, chunk: u64, entry: &TableEntry, piece: &mut [u8]) -> [u8; 32] {
     let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, entry), piece);
-    #[cfg(test)]
-    crate::simulation::note_sealing(&job.path, entry.nonce, tag);
+    job.surroundings.chunk_leaves(&entry.nonce, &tag);
     tag
 }
 
@@ -233,7 +241,7 @@ pub(super) fn check_fingerprints(
     chunk: u64,
     plaintext: &mut [u8],
 ) -> Result<(), InterruptCause> {
-    if record.kind == RecordKind::None {
+    if record.kind == RecordKind::None || !is_on(Protection::TileRecheck) {
         return Ok(());
     }
     let (first_block, expected) = fingerprints_of(job, record, chunk);

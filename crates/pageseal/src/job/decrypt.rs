@@ -8,7 +8,9 @@ use pageseal_format::journal::{Direction, JobKind, KeyArea, Phase};
 use pageseal_format::{FileState, Superblock};
 
 use super::active::{ActiveJob, JournalPlace};
-use super::begin::{HeaderChoices, context, create_journal, journal_header, random_id, storage};
+use super::begin::{
+    HeaderChoices, context, create_journal, journal_header, make_old_content_durable, random_id, storage,
+};
 use super::finish;
 use super::journal_file::journal_place;
 use super::plan::{Plan, check_choices, plan};
@@ -42,7 +44,7 @@ pub fn decrypt_in_place(
     let opened = open_for_change(Names::of(path)?, options.allow_links)?;
     check_names(&opened, options)?;
     let (plan, notice) = plan(options.io, options.resilience, &opened.medium)?;
-    let OpenedTarget { target, file, .. } = opened;
+    let OpenedTarget { target, .. } = opened;
     let sealed = SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?;
     check_writable(&target.path, &sealed.superblock)?;
     let place = journal_place(&target.names, options.journal.as_deref())?;
@@ -50,7 +52,7 @@ pub fn decrypt_in_place(
         return Err(Refusal::JobOpen { journal: place.path }.into());
     }
     notice.iter().chain(&sealed.notices).for_each(|notice| control.progress.notice(notice));
-    file.sync_all().map_err(|source| OpenError::Io { path: target.path.clone(), offset: 0, source })?;
+    make_old_content_durable(&target)?;
     begin(target, place, sealed, plan, options, control, started)
 }
 
@@ -65,11 +67,12 @@ pub(crate) fn begin(
     started: Instant,
 ) -> Result<JobReport, JobError> {
     let geometry = sealed.superblock.geometry;
-    let workers = Workers::start(options.threads, geometry.chunk_len_bytes())?;
+    let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &*target.surroundings)?;
     if options.verify_first {
         verify_chunks(&target.path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
     }
-    let job_id = random_id()?;
+    let surroundings = Arc::clone(&target.surroundings);
+    let job_id = random_id(&*surroundings)?;
     let Some(job_sequence) = sealed.superblock.job_sequence.checked_add(1) else {
         let what = "its job sequence cannot be counted on".to_owned();
         return Err(OpenError::Newer { path: target.path.clone(), what }.into());
@@ -84,13 +87,21 @@ pub(crate) fn begin(
         holes_flagged: false,
     };
     let header = journal_header(&target, geometry, plan, &choices);
-    let data = storage(plan.io, &target, geometry.data_len()).map_err(|source| OpenError::Io {
+    let data = storage(plan.io, &mut target, geometry.data_len()).map_err(|source| OpenError::Io {
         path: target.path.clone(),
         offset: 0,
         source,
     })?;
     let SealedFile { superblock, superblock_bytes, slot_bytes, suite, keys, .. } = sealed;
-    let journal = create_journal(&place, &keys, &header, &KeyArea::Empty, &superblock_bytes, &slot_bytes)?;
+    let journal = create_journal(
+        &*surroundings,
+        &place,
+        &keys,
+        &header,
+        &KeyArea::Empty,
+        &superblock_bytes,
+        &slot_bytes,
+    )?;
     let mut job = ActiveJob {
         context: context(&mut target, data, &header, keys, workers),
         journal,

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use pageseal_crypto::Suite;
@@ -12,8 +13,8 @@ use pageseal_storage::Storage;
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{
-    HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys, make_slots, random_id,
-    storage, take_back_journal,
+    HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys,
+    make_old_content_durable, make_slots, random_id, storage, take_back_journal,
 };
 use super::context::{Holes, find_holes, io_cause};
 use super::journal_file::journal_place;
@@ -78,7 +79,7 @@ pub(crate) fn check_options(recipients: &[Recipient], options: &EncryptOptions) 
 }
 
 /// Refuses a file that is sealed, or half sealed, or too long.
-fn check_file(target: &Target, chunk_log2: u8) -> Result<Geometry, JobError> {
+pub(crate) fn check_file(target: &Target, chunk_log2: u8) -> Result<Geometry, JobError> {
     let path = &target.path;
     let unreadable = |(offset, source)| OpenError::Io { path: path.clone(), offset, source };
     match locate(&*target.data, &target.limits).map_err(unreadable)? {
@@ -126,10 +127,10 @@ fn check_names(opened: &OpenedTarget, options: &EncryptOptions) -> Result<(), Re
 /// A sparse file would grow to its full length on disk.
 fn check_allocation(opened: &OpenedTarget, options: &EncryptOptions) -> Result<(), JobError> {
     let path = &opened.target.path;
-    let unsynced = |source| OpenError::Io { path: path.clone(), offset: 0, source };
-    // Must be on the medium before the first store; and only then are all its blocks allocated.
-    opened.file.sync_all().map_err(unsynced)?;
-    let metadata = opened.file.metadata().map_err(unsynced)?;
+    // Only then are all its blocks allocated.
+    make_old_content_durable(&opened.target)?;
+    let unreadable = |source| OpenError::Io { path: path.clone(), offset: 0, source };
+    let metadata = opened.file.metadata().map_err(unreadable)?;
     let (len, allocated) = (metadata.len(), metadata.blocks() * 512);
     let is_sparse = len >= 1 << 16 && allocated < len / 10 * 9;
     if is_sparse && !options.allow_sparse {
@@ -151,11 +152,12 @@ pub(crate) fn begin(
     control: &Control<'_>,
     started: Instant,
 ) -> Result<JobReport, JobError> {
+    let surroundings = Arc::clone(&target.surroundings);
     let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
-    let workers = Workers::start(options.threads, geometry.chunk_len_bytes())?;
-    let made = make_file_keys(suite, geometry.chunk_log2())?;
+    let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &*target.surroundings)?;
+    let made = make_file_keys(&*target.surroundings, suite, geometry.chunk_log2())?;
     let slots = make_slots(suite, geometry.chunk_log2(), &made, recipients)?;
-    let job_id = random_id()?;
+    let job_id = random_id(&*target.surroundings)?;
     let resting = Superblock {
         suite: suite.id(),
         geometry,
@@ -178,13 +180,13 @@ pub(crate) fn begin(
         holes_flagged: options.allow_sparse,
     };
     let header = journal_header(&target, geometry, plan, &choices);
-    let data = storage(plan.io, &target, geometry.data_len())
+    let data = storage(plan.io, &mut target, geometry.data_len())
         .map_err(|source| Refusal::Unopenable { path: target.path.clone(), source })?;
-    let key_area = job_key::make(options.job_key, &job_id, &made.file_id, &made.file_key)?;
+    let key_area = job_key::make(&*surroundings, options.job_key, &job_id, &made.file_id, &made.file_key)?;
     tell_of_job_key(options.job_key, &key_area, control);
     let superblock = resting.encode(|body| made.keys.metadata.mac(labels::SUPERBLOCK, body));
-    let journal = create_journal(&place, &made.keys, &header, &key_area, &superblock, &slots)
-        .inspect_err(|_| job_key::forget(&job_id))?;
+    let journal = create_journal(&*surroundings, &place, &made.keys, &header, &key_area, &superblock, &slots)
+        .inspect_err(|_| surroundings.forget_job_key(&job_id))?;
     let mut job = ActiveJob {
         context: context(&mut target, data, &header, made.keys, workers),
         journal,
@@ -201,7 +203,7 @@ pub(crate) fn begin(
         // An error only means that no hole comes back.
         job.context.holes = Holes::Known(find_holes(&*job.context.data, &geometry).unwrap_or_default());
     }
-    reserve_or_take_back(&job, options.allow_sparse)?;
+    reserve_or_take_back(&mut job, options.allow_sparse)?;
     let mark = job.journal.settled_at_start();
     match grow(&mut job, &slots) {
         Ok(()) => job.run(Direction::Forward, mark, control),
@@ -218,7 +220,7 @@ fn tell_of_job_key(mode: JobKeyMode, area: &KeyArea, control: &Control<'_>) {
 }
 
 /// Reserves the trailer's space (and that of a sparse file's holes). A refusal leaves the file as it was.
-fn reserve_or_take_back(job: &ActiveJob, fill_holes: bool) -> Result<(), Refusal> {
+fn reserve_or_take_back(job: &mut ActiveJob, fill_holes: bool) -> Result<(), Refusal> {
     let geometry = &job.context.geometry;
     let start = if fill_holes { 0 } else { geometry.data_len() };
     let needed_bytes = geometry.sealed_len() - start;
@@ -226,7 +228,7 @@ fn reserve_or_take_back(job: &ActiveJob, fill_holes: bool) -> Result<(), Refusal
     let path = job.context.path.clone();
     // Whoever appended since the file was looked at keeps what he wrote.
     if data.len().is_ok_and(|len| len != geometry.data_len()) {
-        take_back_journal(&job.place, &job.header.job_id);
+        take_back_journal(&*job.target.surroundings, &job.place, &mut job.journal, &job.header.job_id);
         return Err(Refusal::OpenForWriting { path });
     }
     let Err(source) = data.reserve(start, needed_bytes) else { return Ok(()) };
@@ -234,7 +236,7 @@ fn reserve_or_take_back(job: &ActiveJob, fill_holes: bool) -> Result<(), Refusal
     let took_back = data.sync_all();
     if took_back.is_ok() {
         finish::restore_modified(data, &job.header);
-        take_back_journal(&job.place, &job.header.job_id);
+        take_back_journal(&*job.target.surroundings, &job.place, &mut job.journal, &job.header.job_id);
     }
     Err(if is_full(&source) {
         Refusal::NoSpace { path, needed_bytes, source }

@@ -7,11 +7,11 @@ use pageseal_crypto::DerivedKeys;
 use pageseal_format::journal::{Direction, JournalHeader};
 use pageseal_format::limits::SUPERBLOCK_LEN;
 use pageseal_format::{Geometry, Superblock, labels};
+use pageseal_protections::{Protection, is_on};
 use pageseal_storage::{FileIdentity, Folder, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
 use super::context::{SYNCING, io_cause};
-use super::job_key;
 use crate::control::{Control, Notice};
 use crate::error::{InterruptCause, JobError};
 use crate::names::Names;
@@ -34,7 +34,12 @@ pub(crate) fn write_superblocks(
     for offset in offsets {
         data.write_all_at(&block[..], offset)
             .map_err(|source| io_cause("writing a superblock", offset, source))?;
-        data.sync_data().map_err(|source| io_cause("syncing a superblock", offset, source))?;
+        if is_on(Protection::SuperblockPair) {
+            data.sync_data().map_err(|source| io_cause("syncing a superblock", offset, source))?;
+        }
+    }
+    if !is_on(Protection::SuperblockPair) {
+        data.sync_data().map_err(|source| io_cause("syncing a superblock", 0, source))?;
     }
     Ok(())
 }
@@ -77,11 +82,12 @@ pub(crate) fn settle_names(
     control: &Control<'_>,
 ) -> Result<JobReport, JobError> {
     let watermark = if direction == Direction::Forward { job.context.geometry.chunk_count() } else { 0 };
-    if let Err(source) = job.journal.wipe_key_area() {
+    let wiped = if is_on(Protection::KeyWipe) { job.journal.wipe_key_area() } else { Ok(()) };
+    if let Err(source) = wiped {
         let cause = InterruptCause::Journal { source: Box::new(source) };
         return Err(job.interrupted(direction, watermark, cause));
     }
-    job_key::forget(&job.header.job_id);
+    job.target.surroundings.forget_job_key(&job.header.job_id);
     let wanted = job.wanted_name(direction);
     let holder = NameHolder::of(&job.target);
     let named = give_name(&holder, &wanted, control)

@@ -13,7 +13,7 @@ use pageseal_storage::Storage;
 
 use super::active::{JournalPlace, resilience_name, wanted_name};
 use super::finish::{NameHolder, give_name, remove_journal};
-use super::{job_key, public_kind};
+use super::public_kind;
 use crate::control::Control;
 use crate::error::{JobError, OpenError, Refusal};
 use crate::report::{JobOutcome, JobReport};
@@ -38,7 +38,7 @@ pub(crate) fn finish(
     let wanted = wanted_name(names, header, phase.direction);
     let failed = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
     make_durable(log).map_err(failed)?;
-    job_key::forget(&header.job_id);
+    target.surroundings.forget_job_key(&header.job_id);
     let holder = NameHolder::of(target);
     let name = give_name(&holder, &wanted, control).map_err(failed)?;
     remove_journal(place).map_err(failed)?;

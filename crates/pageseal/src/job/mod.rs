@@ -10,6 +10,9 @@ mod decrypt;
 mod encrypt;
 mod finish;
 mod finished;
+mod handover;
+#[cfg(test)]
+mod handover_tests;
 mod job_key;
 mod journal_file;
 mod pipeline;
@@ -38,12 +41,18 @@ pub(crate) fn public_kind(kind: pageseal_format::journal::JobKind) -> crate::rep
     }
 }
 
-#[cfg(test)]
+/// What the hand-over is built from; its tests build it from something else.
+mod sync {
+    pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};
+}
+
+#[cfg(feature = "simulation")]
 pub(crate) mod for_simulation {
     //! The beginnings of jobs below the file system.
     pub(crate) use super::active::JournalPlace;
+    pub(crate) use super::begin::make_old_content_durable;
     pub(crate) use super::decrypt::begin as begin_decrypt;
-    pub(crate) use super::encrypt::begin as begin_encrypt;
+    pub(crate) use super::encrypt::{begin as begin_encrypt, check_file};
     pub(crate) use super::plan::{Io, Plan, record_kind};
     pub(crate) use super::resume::{Wish, continue_on};
 }

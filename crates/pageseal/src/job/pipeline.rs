@@ -4,8 +4,6 @@
 //! the store stage only as a [`CommittedWindow`], which nothing but a durable journal commit can make.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Condvar, Mutex, MutexGuard};
 
 use pageseal_format::TableEntry;
 use pageseal_format::journal::{Direction, RecordKind};
@@ -14,12 +12,14 @@ use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, Settled
 
 use super::context::{JobContext, SYNCING, Side, io_cause};
 use super::convert;
+use super::handover::Handover;
 use super::rebuild::rebuild;
 use crate::control::{Control, Notice};
 use crate::error::InterruptCause;
+use crate::surroundings::Schedule;
 
-/// Windows that may wait between two stages.
-const QUEUE_DEPTH: usize = 1;
+/// Threads of a run.
+const STAGES: usize = 3;
 
 /// How a run over the windows ended without a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,52 +33,33 @@ pub(crate) enum RunEnd {
 /// A window whose bytes have been given to the kernel but are not known to be on the medium.
 pub(crate) struct StoredWindow(CommittedWindow);
 
-/// What the stages share: how far the disk is, and the first failure.
-struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
+/// What the stages share.
+type Windows<'s> = Handover<'s, CommittedWindow, StoredWindow, SettledMark, InterruptCause>;
+
+/// A stage that panics (in the caller's callback, say) fails the job; the others must not wait for it for ever.
+fn guard(windows: &Windows<'_>, stage: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(stage)).is_err() {
+        windows.fail(InterruptCause::Worker("a stage of the pipeline panicked".into()));
+    }
 }
 
-struct State {
-    mark: SettledMark,
-    failure: Option<InterruptCause>,
+/// Gives the turn away for good when a stage ends, however it does.
+struct Turn<'s>(Option<&'s dyn Schedule>);
+
+impl<'s> Turn<'s> {
+    fn enter(schedule: Option<&'s dyn Schedule>, stage: usize) -> Self {
+        if let Some(schedule) = schedule {
+            schedule.enter(stage);
+        }
+        Turn(schedule)
+    }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-
-    /// Latches the first failure; later ones are its consequences.
-    fn fail(&self, cause: InterruptCause) {
-        let mut state = self.lock();
-        state.failure.get_or_insert(cause);
-        self.changed.notify_all();
-    }
-
-    fn settled(&self, mark: SettledMark) {
-        self.lock().mark = mark;
-        self.changed.notify_all();
-    }
-
-    /// Waits until window `sequence` is settled. `false` after a failure.
-    fn wait_for(&self, sequence: u64) -> bool {
-        let mut state = self.lock();
-        while state.failure.is_none() && state.mark.sequence() < sequence {
-            state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(schedule) = self.0 {
+            schedule.leave();
         }
-        state.failure.is_none()
-    }
-
-    /// A stage that panics (in the caller's callback, say) fails the job; the others must not wait for it for ever.
-    fn guard(&self, stage: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(stage)).is_err() {
-            self.fail(InterruptCause::Worker("a stage of the pipeline panicked".into()));
-        }
-    }
-
-    fn failed(&self) -> bool {
-        self.lock().failure.is_some()
     }
 }
 
@@ -92,24 +73,36 @@ pub(crate) fn run(
     control: &Control<'_>,
 ) -> (SettledMark, Result<RunEnd, InterruptCause>) {
     let first_watermark = start.watermark();
-    let shared = Shared { state: Mutex::new(State { mark: start, failure: None }), changed: Condvar::new() };
+    let schedule = job.surroundings.schedule();
+    let windows = Windows::new(start, schedule);
+    if let Some(schedule) = schedule {
+        schedule.begin(STAGES);
+    }
     let end = std::thread::scope(|scope| {
-        let (to_store, committed) = sync_channel(QUEUE_DEPTH);
-        let (to_settle, stored) = sync_channel(QUEUE_DEPTH);
-        let stages = &shared;
-        scope.spawn(move || stages.guard(|| store_stage(job, stages, &committed, &to_settle)));
-        scope.spawn(move || stages.guard(|| settle_stage(job, stages, &stored, control)));
-        commit_stage(job, journal, stages, &to_store, direction, first_watermark, control)
+        let stages = &windows;
+        scope.spawn(move || {
+            let _turn = Turn::enter(schedule, 1);
+            guard(stages, || store_stage(job, stages));
+            stages.close_stored();
+        });
+        scope.spawn(move || {
+            let _turn = Turn::enter(schedule, 2);
+            guard(stages, || settle_stage(job, stages, control));
+        });
+        let _turn = Turn(schedule);
+        let mut end = RunEnd::Completed;
+        guard(stages, || end = commit_stage(job, journal, stages, direction, first_watermark, control));
+        stages.close_committed();
+        end
     });
-    let state = shared.state.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    (state.mark, state.failure.map_or(Ok(end), Err))
+    let (mark, failure) = windows.end();
+    (mark, failure.map_or(Ok(end), Err))
 }
 
 fn commit_stage(
     job: &JobContext,
     journal: &mut Journal,
-    shared: &Shared,
-    to_store: &SyncSender<CommittedWindow>,
+    windows: &Windows<'_>,
     direction: Direction,
     first_watermark: u64,
     control: &Control<'_>,
@@ -119,19 +112,19 @@ fn commit_stage(
         if control.cancellation.is_cancelled() {
             return RunEnd::Cancelled;
         }
-        if shared.failed() {
+        if windows.has_failed() {
             break;
         }
-        let committed = prepare_and_commit(job, journal, shared, direction, first, count, control);
+        let committed = prepare_and_commit(job, journal, windows, direction, first, count, control);
         match committed {
             Ok(Some(window)) => {
-                if to_store.send(window).is_err() {
+                if !windows.give_committed(window) {
                     break;
                 }
             }
             Ok(None) => break,
             Err(cause) => {
-                shared.fail(cause);
+                windows.fail(cause);
                 break;
             }
         }
@@ -144,7 +137,7 @@ fn commit_stage(
 fn prepare_and_commit(
     job: &JobContext,
     journal: &mut Journal,
-    shared: &Shared,
+    windows: &Windows<'_>,
     direction: Direction,
     first: u64,
     count: u64,
@@ -158,14 +151,10 @@ fn prepare_and_commit(
     };
     let plan = prepare_window(job, journal, slot.as_ref(), direction, first, count, control)?;
     // The record of this window carries the retirement that lets the next one take its ring slot.
-    if !shared.wait_for(journal.must_settle_before_commit()) {
-        return Ok(None);
-    }
+    let needed = journal.must_settle_before_commit();
+    let Some(mark) = windows.wait_until(|mark| mark.sequence() >= needed) else { return Ok(None) };
     let window = match slot {
-        Some(slot) => {
-            let mark = shared.lock().mark;
-            journal.commit(slot, plan, &mark)
-        }
+        Some(slot) => journal.commit(slot, plan, &mark),
         None => journal.unprotected_window(plan),
     };
     window.map(Some).map_err(journal_cause)
@@ -213,40 +202,29 @@ fn prepare_window(
     Ok(plan)
 }
 
-fn store_stage(
-    job: &JobContext,
-    shared: &Shared,
-    committed: &Receiver<CommittedWindow>,
-    to_settle: &SyncSender<StoredWindow>,
-) {
-    while let Ok(window) = committed.recv() {
-        if shared.failed() {
-            return;
-        }
+fn store_stage(job: &JobContext, windows: &Windows<'_>) {
+    while let Some(window) = windows.take_committed() {
         match store_window(job, window) {
             Ok(stored) => {
-                if to_settle.send(stored).is_err() {
+                if !windows.give_stored(stored) {
                     return;
                 }
             }
-            Err(cause) => return shared.fail(cause),
+            Err(cause) => return windows.fail(cause),
         }
     }
 }
 
-fn settle_stage(job: &JobContext, shared: &Shared, stored: &Receiver<StoredWindow>, control: &Control<'_>) {
-    while let Ok(window) = stored.recv() {
-        if shared.failed() {
-            return;
-        }
+fn settle_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) {
+    while let Some(window) = windows.take_stored() {
         let record = window.0.record();
         let (_, bytes) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
         match settle(job, window) {
             Ok(mark) => {
                 control.progress.advance(bytes);
-                shared.settled(mark);
+                windows.settled(mark);
             }
-            Err(cause) => return shared.fail(cause),
+            Err(cause) => return windows.fail(cause),
         }
     }
 }

@@ -5,6 +5,7 @@ use pageseal_format::TableEntry;
 use pageseal_format::journal::{ChunkRecord, RecordKind};
 use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal};
+use pageseal_protections::{Protection, is_on};
 use zeroize::Zeroize;
 
 use super::context::{JobContext, Side};
@@ -33,16 +34,32 @@ pub(crate) fn rebuild(
         refuse_foreign(job, window, chunk, buffer, spare)?;
     } else {
         read_data(job, buffer, offset)?;
-        if !from_whole_form(job, window, chunk, buffer, spare)? {
+        let is_whole = from_whole_form(job, window, chunk, buffer, spare)?;
+        if !is_whole && is_on(Protection::FingerprintCheck) {
             from_mixture(job, window, chunk, buffer)?;
         }
     }
-    check_fingerprints(job, record, chunk, buffer)?;
+    if is_on(Protection::FingerprintCheck) {
+        check_fingerprints(job, record, chunk, buffer)?;
+    }
     let entry = finish_chunk(job, to, chunk, &planned.new, buffer)?;
-    write_data(job, buffer, offset)?;
+    if is_on(Protection::RestoreOnRecovery) || looks_different(job, buffer, offset, spare)? {
+        write_data(job, buffer, offset)?;
+    }
     punch_holes(job, record, chunk, 1, buffer)?;
     buffer.zeroize();
     Ok(entry)
+}
+
+/// Whether the file shows other bytes. What it shows proves nothing, so only the mutation check asks.
+fn looks_different(
+    job: &JobContext,
+    wanted: &[u8],
+    offset: u64,
+    found: &mut [u8],
+) -> Result<bool, InterruptCause> {
+    read_data(job, found, offset)?;
+    Ok(found != wanted)
 }
 
 /// Opens the journal's copy of the chunk, if the job logs whole windows. The payload was durable before its record, so one

@@ -12,7 +12,7 @@ use pageseal_format::journal::{
 use pageseal_format::limits::{BLOCK, BLOCK_LEN, SECTOR, SUPERBLOCK_LEN};
 use pageseal_format::{FileState, Id, Superblock, labels};
 use pageseal_journal::{Journal, JournalError, Replay, SettledMark, UnverifiedJournal};
-use pageseal_storage::{Storage, available};
+use pageseal_storage::Storage;
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{context, keep_from_swap, storage};
@@ -99,13 +99,13 @@ pub(crate) fn continue_on(
     let mut unlocked = unlock(&target, &place, journal, identities)?;
     let phase = unlocked.replay.phase;
     check_wish(&target, &header, &phase, options, wish)?;
-    unlocked.journal.set_boot_id(running_boot());
+    unlocked.journal.set_boot_id(running_boot(&target));
     let io = io_for_records(options.io, header.record_kind)?;
-    let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes())?;
+    let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes(), &*target.surroundings)?;
     check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
     // The run that made the journal may have been killed between giving it its name and making that durable.
     place.folder.sync().map_err(|source| OpenError::Io { path: place.path.clone(), offset: 0, source })?;
-    let data = storage(io, &target, header.geometry.data_len()).map_err(|source| OpenError::Io {
+    let data = storage(io, &mut target, header.geometry.data_len()).map_err(|source| OpenError::Io {
         path: target.path.clone(),
         offset: 0,
         source,
@@ -132,8 +132,8 @@ pub(crate) fn continue_on(
 }
 
 /// The boot that this is; zeros where the system does not tell, so that no restart is seen there.
-fn running_boot() -> Id {
-    available::boot_id().unwrap_or_default()
+fn running_boot(target: &Target) -> Id {
+    target.surroundings.boot_id().unwrap_or_default()
 }
 
 /// The given name if it exists, else the file's other name.
@@ -225,10 +225,11 @@ fn unlock(
     }
     check_writable(&target.path, superblock)?;
     let suite = Suite::try_from(header.suite).map_err(|error| bad(&error.to_string()))?;
-    let key: FileKey = match job_key::recover(journal.key_area(), &header.job_id, &header.file_id) {
-        Some(key) => key,
-        None => unwrap_slots(&area, &hash_of(superblock, suite), identities)?,
-    };
+    let key: FileKey =
+        match job_key::recover(&*target.surroundings, journal.key_area(), &header.job_id, &header.file_id) {
+            Some(key) => key,
+            None => unwrap_slots(&area, &hash_of(superblock, suite), identities)?,
+        };
     let keys = Arc::new(authenticate(&target.path, superblock, suite, &key)?);
     keep_from_swap(&keys);
     check_macs(&place.path, &copy, &slots, &keys.metadata)?;
@@ -260,7 +261,7 @@ fn check_wish(
     if header.record_kind == RecordKind::None && !phase.clean {
         return Err(OpenError::Damaged { path: path(), damage: Damage::Unprotected }.into());
     }
-    let restarted = phase.boot_id != running_boot();
+    let restarted = phase.boot_id != running_boot(target);
     if header.resilience == Resilience::Process && phase.phase == Phase::Running && !phase.clean && restarted
     {
         let damage = Damage::PowerCutDuringProcessJob;

@@ -8,6 +8,7 @@ use pageseal_format::limits::BLOCK;
 use zeroize::Zeroize;
 
 use crate::error::{InterruptCause, Refusal};
+use crate::surroundings::Surroundings;
 
 /// A tile is about the size of a core's share of L2: bytes stay there between fingerprint, cipher and store.
 const TILE_LEN_BYTES: usize = 512 * 1024;
@@ -50,32 +51,37 @@ impl Drop for Tile {
 
 /// A pool of its own, so that a library user's global pool is neither used nor blocked.
 pub(crate) struct Workers {
-    pool: rayon::ThreadPool,
+    /// `None` where the calling thread does the work itself.
+    pool: Option<rayon::ThreadPool>,
     tiles: Mutex<Vec<Tile>>,
     tile_len: usize,
 }
 
 impl Workers {
     /// Starts `threads` threads (all cores if `None`) with tiles of at least two chunks.
-    pub(crate) fn start(threads: Option<usize>, chunk_len_bytes: u64) -> Result<Self, Refusal> {
+    pub(crate) fn start(
+        threads: Option<usize>,
+        chunk_len_bytes: u64,
+        surroundings: &dyn Surroundings,
+    ) -> Result<Self, Refusal> {
         let wanted = match threads {
             Some(0) => return Err(Refusal::BadValue { what: "--threads", must_be: "at least 1", value: 0 }),
             Some(given) => given,
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
         let count = wanted.min(MAX_THREADS);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(count)
-            .thread_name(|index| format!("pageseal-{index}"))
-            .build()
-            .map_err(|_| Refusal::Threads { threads: count })?;
+        // Threads of a pool would run in an order that nobody can repeat.
+        let pool = match surroundings.schedule() {
+            Some(_) => None,
+            None => Some(start_pool(count)?),
+        };
         let tile_len = TILE_LEN_BYTES.max(2 * chunk_len_bytes as usize);
         Ok(Workers { pool, tiles: Mutex::new(Vec::new()), tile_len })
     }
 
     /// Threads of the pool.
     pub(crate) fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+        self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)
     }
 
     /// Whole chunks of `chunk_len_bytes` that one tile is asked to convert at a time.
@@ -93,7 +99,7 @@ impl Workers {
     {
         let next = AtomicU64::new(0);
         let stop = AtomicBool::new(false);
-        let run = |_: rayon::BroadcastContext<'_>| {
+        let run = || {
             let mut done = Vec::new();
             let mut tile = self.take_tile();
             while !stop.load(Ordering::Relaxed) {
@@ -111,7 +117,10 @@ impl Workers {
             self.give_back(tile);
             done
         };
-        let mut results: Vec<_> = self.pool.broadcast(run).into_iter().flatten().collect();
+        let mut results: Vec<_> = match &self.pool {
+            Some(pool) => pool.broadcast(|_| run()).into_iter().flatten().collect(),
+            None => run(),
+        };
         results.sort_by_key(|(item, _)| *item);
         results.into_iter().map(|(_, result)| result).collect()
     }
@@ -128,6 +137,14 @@ impl Workers {
     }
 }
 
+fn start_pool(threads: usize) -> Result<rayon::ThreadPool, Refusal> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|index| format!("pageseal-{index}"))
+        .build()
+        .map_err(|_| Refusal::Threads { threads })
+}
+
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".to_owned())
@@ -136,17 +153,18 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::surroundings::System;
 
     #[test]
     fn results_come_back_in_order() {
-        let workers = Workers::start(Some(3), 65536).unwrap();
+        let workers = Workers::start(Some(3), 65536, &System).unwrap();
         let squares = workers.for_each(1000, |item, _| Ok(item * item)).unwrap();
         assert_eq!(squares, (0..1000).map(|item| item * item).collect::<Vec<u64>>());
     }
 
     #[test]
     fn a_panic_is_an_error_and_the_pool_lives_on() {
-        let workers = Workers::start(Some(2), 65536).unwrap();
+        let workers = Workers::start(Some(2), 65536, &System).unwrap();
         let result = workers.for_each(10, |item, _| if item == 3 { panic!("item three") } else { Ok(()) });
         assert!(matches!(result, Err(InterruptCause::Worker(text)) if text == "item three"));
         assert_eq!(workers.for_each(4, |item, _| Ok(item)).unwrap().len(), 4);

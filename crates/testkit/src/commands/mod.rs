@@ -1,0 +1,4 @@
+//! The commands.
+
+pub mod crash;
+pub mod mutations;

@@ -1,0 +1,233 @@
+//! A crash at every operation of a run: what the medium may then hold is chosen, over and over, and each time the file must be
+//! recovered.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::campaign::Protected;
+use super::scenario::Cell;
+use super::site::{Ending, History, Keys, Site};
+use super::start::Start;
+use super::tally::Tally;
+use crate::Generator;
+use crate::disk::{Choices, Fault, Moment, Operation, SECTOR, State, combinations};
+use pageseal::simulation::Sizes;
+
+/// How thoroughly a run is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Depth {
+    /// All subsets are tried where there are no more than this.
+    pub exhaustive: usize,
+    /// Else so many of them.
+    pub samples: u64,
+    /// One recovery in so many is crashed too.
+    pub again: u64,
+    /// Crashes in a row.
+    pub most_crashes: usize,
+}
+
+impl Depth {
+    /// Every subset of up to 12 sectors.
+    pub const EXHAUSTIVE: Depth = Depth { exhaustive: 1 << 12, samples: 24, again: 64, most_crashes: 2 };
+    /// A few subsets of each moment, and more crashes in a row.
+    pub const RANDOM: Depth = Depth { exhaustive: 6, samples: 4, again: 6, most_crashes: 4 };
+}
+
+/// Files of the product's sizes: so many moments of a run are looked at.
+const REAL_MOMENTS: u64 = 6;
+
+/// Explores one run.
+pub struct Explorer<'a> {
+    start: Start,
+    keys: &'a Keys,
+    tally: &'a Tally,
+    depth: Depth,
+    /// Before and after the run.
+    ends: [State; 2],
+    cell: Cell,
+}
+
+impl<'a> Explorer<'a> {
+    /// Runs the job once, undisturbed, and then crashes it everywhere.
+    ///
+    /// # Errors
+    /// What was lost, and where.
+    pub fn explore(start: Start, keys: &'a Keys, tally: &'a Tally, depth: Depth) -> Result<(), String> {
+        let mut moments = Self::moments(&start, keys)?;
+        let cell = start.scenario.cell;
+        let site = Self::whole_run(&start, keys, |_| {})?;
+        let ends = [start.state.clone(), site.disk.state()];
+        let history = site.history(None);
+        // What was never synced before the job is not the job's to lose.
+        let subject = site.inode();
+        let synced = |moment: &Moment| moment.operation == Operation::Sync { inode: subject };
+        let first = if cell.job.is_continuation() { 0 } else { moments.iter().position(synced).unwrap_or(0) };
+        moments.drain(..first);
+        let explorer = Explorer { start, keys, tally, depth, ends, cell };
+        let mut generator = Generator::new(explorer.start.scenario.seed ^ 0xEC5);
+        let mut path = DefaultHasher::new();
+        explorer.start.scenario.configuration().hash(&mut path);
+        for moment in &moments {
+            explorer.crash_at(moment, &history, &path, 1, &mut generator)?;
+        }
+        Ok(())
+    }
+
+    fn whole_run<'k>(
+        start: &Start,
+        keys: &'k Keys,
+        prepare: impl FnOnce(&Site<'_>),
+    ) -> Result<Site<'k>, String> {
+        let site = start.site(keys, start.scenario.seed ^ 3);
+        prepare(&site);
+        site.run().map_err(|error| format!("undisturbed, the job fails: {error:?}"))?;
+        Ok(site)
+    }
+
+    /// All moments of the undisturbed run; of large files, which take long to copy, some of them.
+    fn moments(start: &Start, keys: &Keys) -> Result<Vec<Moment>, String> {
+        if start.scenario.sizes != Sizes::Real {
+            let site = Self::whole_run(start, keys, |site| site.disk.record())?;
+            return Ok(site.disk.take_record());
+        }
+        let changes = Self::whole_run(start, keys, |_| {})?.disk.changes();
+        let mut generator = Generator::new(start.scenario.seed ^ 0x2EA1);
+        let numbers =
+            (0..REAL_MOMENTS).map(|_| changes / 8 + generator.below(changes - changes / 8)).collect();
+        let site = Self::whole_run(start, keys, |site| site.disk.record_only(numbers))?;
+        Ok(site.disk.take_record())
+    }
+
+    fn crash_at(
+        &self,
+        moment: &Moment,
+        history: &History,
+        path: &DefaultHasher,
+        crashes: usize,
+        generator: &mut Generator,
+    ) -> Result<(), String> {
+        let mut path = path.clone();
+        moment.number.hash(&mut path);
+        for mut choices in self.power_cuts(moment, generator) {
+            let mut state = moment.after.clone();
+            state.cut(&mut choices);
+            let made = choices.made().to_vec();
+            let what = || format!("power cut after change {} {:?}", moment.number, short(&moment.operation));
+            self.check(state, history, Fault::PowerCut, hash_of(&path, &made), crashes, generator, &what)?;
+        }
+        for (part, mut state) in killed_states(moment, generator) {
+            state.end_process();
+            let what = || format!("killed in change {} {:?}", moment.number, short(&moment.operation));
+            self.check(state, history, Fault::Kill, hash_of(&path, &part), crashes, generator, &what)?;
+        }
+        Ok(())
+    }
+
+    /// The choices to try at one moment.
+    fn power_cuts(&self, moment: &Moment, generator: &mut Generator) -> Vec<Choices> {
+        let mut probe = Choices::given(Vec::new(), 0);
+        moment.after.clone().cut(&mut probe);
+        let counts: Vec<usize> = probe.made().iter().map(|(_, count)| *count).collect();
+        if let Some(all) = combinations(&counts, self.depth.exhaustive) {
+            return all.into_iter().map(|given| Choices::given(given, generator.next_u64())).collect();
+        }
+        let leanings = [16, 128, 240];
+        (0..self.depth.samples)
+            .map(|_| Choices::leaning(generator.next_u64(), *generator.pick(&leanings)))
+            .collect()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a state, and where it comes from")]
+    fn check(
+        &self,
+        state: State,
+        history: &History,
+        fault: Fault,
+        signature: u64,
+        crashes: usize,
+        generator: &mut Generator,
+        what: &dyn Fn() -> String,
+    ) -> Result<(), String> {
+        let is_an_end = self.ends.iter().any(|end| state.looks_like(end));
+        if !is_an_end && !self.tally.count_state(&self.cell, signature) {
+            // Looked at before.
+            return Ok(());
+        }
+        let mut history = history.clone();
+        history.faults.push(fault);
+        let seed = generator.next_u64();
+        let mut site = self.start.site_at(self.keys, state, history, seed);
+        site.disk.miss(&self.start.missing);
+        let again = crashes < self.depth.most_crashes && generator.below(self.depth.again) == 0;
+        if again {
+            site.disk.record();
+        }
+        let ending =
+            Protected::run(|| site.recover_and_judge()).map_err(|error| format!("{}: {error}", what()))?;
+        self.tally.count_recovery(&self.cell, ending == Ending::SaidToBeLost);
+        if again {
+            let moments = site.disk.take_record();
+            let mut path = DefaultHasher::new();
+            signature.hash(&mut path);
+            let sparser = Depth { exhaustive: 2, samples: 1, ..self.depth };
+            let next = Explorer {
+                start: self.start.clone(),
+                keys: self.keys,
+                tally: self.tally,
+                depth: sparser,
+                ends: self.ends.clone(),
+                cell: self.cell,
+            };
+            let history = site.history(None);
+            for _ in 0..2.min(moments.len()) {
+                let moment = generator.pick(&moments);
+                next.crash_at(moment, &history, &path, crashes + 1, generator)
+                    .map_err(|error| format!("{}, and then {error}", what()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hash_of(path: &DefaultHasher, part: &impl Hash) -> u64 {
+    let mut hasher = path.clone();
+    part.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// An operation without its bytes.
+fn short(operation: &Operation) -> Operation {
+    let mut operation = operation.clone();
+    if let Operation::Write { bytes, .. } = &mut operation {
+        bytes.truncate(0);
+    }
+    operation
+}
+
+/// What a process leaves that is killed at this operation: a write may have done whole pages of it, a store into a mapping any
+/// bytes.
+fn killed_states(moment: &Moment, generator: &mut Generator) -> Vec<((u8, u64), State)> {
+    let mut states = vec![((0, 0), moment.after.clone())];
+    let (Operation::Write { inode, offset, bytes, mapped }, Some(before)) =
+        (&moment.operation, &moment.before)
+    else {
+        return states;
+    };
+    let mut state = before.clone();
+    if *mapped {
+        let number = generator.next_u64();
+        let mut mixed = before.bytes_of(*inode, *offset as usize, bytes.len());
+        let mut coins = Generator::new(number);
+        for (byte, after) in mixed.iter_mut().zip(bytes) {
+            if coins.below(2) == 0 {
+                *byte = *after;
+            }
+        }
+        state.write(*inode, *offset, &mixed, true);
+        states.push(((1, number), state));
+    } else if bytes.len() > 8 * SECTOR {
+        let pages = generator.below((bytes.len() / (8 * SECTOR)) as u64);
+        state.write(*inode, *offset, &bytes[..pages as usize * 8 * SECTOR], false);
+        states.push(((2, pages), state));
+    }
+    states
+}

@@ -1,0 +1,104 @@
+//! Runs in which another process does something to the file. What it destroys is its own doing; nothing else may be lost, no
+//! nonce may seal two plaintexts, and no other file may be touched.
+
+use super::campaign::Protected;
+use super::site::{Keys, PLAIN, SEALED, Site};
+use super::start::Start;
+use super::tally::Tally;
+use crate::Generator;
+use crate::disk::{FOREIGN, Fault, Meddling};
+
+/// Runs after the first.
+const MOST_RUNS: u64 = 4;
+
+/// Plays a run that is meddled with, stopped, meddled with again, and recovered as far as that goes.
+///
+/// # Errors
+/// What was lost or changed that should not be.
+pub fn play(start: &Start, keys: &Keys, tally: &Tally) -> Result<(), String> {
+    let seed = start.scenario.seed ^ 0x3EDD;
+    let mut generator = Generator::new(seed);
+    let operations = {
+        let site = start.site(keys, seed);
+        site.run().map_err(|error| format!("undisturbed, the job fails: {error:?}"))?;
+        site.disk.operations()
+    };
+    let meddling = some_meddling(&mut generator);
+    let mut site = start.site(keys, seed);
+    let at = 1 + generator.below(operations);
+    site.disk.fail_at(at, Fault::Meddling(meddling));
+    let what = |error| format!("{meddling:?} before operation {at} of {operations}: {error}");
+    let result = Protected::run(|| {
+        let _ = site.run();
+        match meddling {
+            Meddling::Rename | Meddling::Remove | Meddling::Replace => check_moved(&mut site, meddling),
+            Meddling::Write(_) | Meddling::Cut(_) | Meddling::Append => {
+                check_changed(&mut site, meddling, &mut generator)
+            }
+        }
+    });
+    result.map_err(what)?;
+    tally.count_meddled();
+    Ok(())
+}
+
+fn some_meddling(generator: &mut Generator) -> Meddling {
+    let place = generator.below(1000) as u16;
+    *generator.pick(&[
+        Meddling::Write(place),
+        Meddling::Write(place),
+        Meddling::Write(place),
+        Meddling::Cut(place),
+        Meddling::Append,
+        Meddling::Rename,
+        Meddling::Remove,
+        Meddling::Replace,
+    ])
+}
+
+/// Its name was taken away. The content is as safe as ever, and whoever has the name now is left alone.
+fn check_moved(site: &mut Site<'_>, meddling: Meddling) -> Result<(), String> {
+    let state = site.disk.state();
+    let foreign: Vec<_> = state.files().filter(|(_, _, bytes)| *bytes == FOREIGN).collect();
+    if meddling == Meddling::Replace && foreign.len() != 1 {
+        return Err("the other file was changed".into());
+    }
+    if site.reused_a_nonce() {
+        return Err("a nonce sealed two plaintexts".into());
+    }
+    if meddling == Meddling::Remove {
+        return Ok(());
+    }
+    // The file gets its name back; then all must be as if nothing had been.
+    site.put_back();
+    let has_trailer = site.disk.look(|state| state.has(SEALED));
+    if site.has_journal() {
+        return site.recover_and_judge().map(|_| ());
+    }
+    site.judge_content(if has_trailer { SEALED } else { PLAIN })
+}
+
+/// Its content was changed. The tool may refuse, at any point; what it says is whole must be.
+fn check_changed(site: &mut Site<'_>, meddling: Meddling, generator: &mut Generator) -> Result<(), String> {
+    for _ in 0..generator.below(MOST_RUNS) {
+        site.come_back(*generator.pick(&[Fault::PowerCut, Fault::Kill]));
+        if generator.below(2) == 0 && matches!(meddling, Meddling::Write(_)) {
+            site.meddle(Meddling::Write(generator.below(1000) as u16));
+        }
+        if !site.has_journal() {
+            break;
+        }
+        site.disk.fail_at(1 + generator.below(80), Fault::PowerCut);
+        let _ = site.go_on(generator.below(2) == 0, &pageseal::Control::silent());
+    }
+    site.come_back(Fault::PowerCut);
+    for back in [false, true] {
+        if site.has_journal() {
+            let _ = site.go_on(back, &pageseal::Control::silent());
+        }
+    }
+    match site.reused_a_nonce() {
+        true => Err("a nonce sealed two plaintexts".into()),
+        false => Ok(()),
+    }
+}

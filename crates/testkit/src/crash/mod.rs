@@ -1,0 +1,15 @@
+//! The simulation: jobs are stopped at every operation, recovered, and judged.
+
+mod campaign;
+mod explore;
+mod faults;
+mod meddling;
+mod scenario;
+mod site;
+mod start;
+mod tally;
+
+pub use campaign::{Campaign, Missing, Options, play_seed};
+pub use scenario::{Cell, Job, Scenario, Survives};
+pub use site::Keys;
+pub use tally::Tally;

@@ -1,0 +1,208 @@
+//! What a run is about: a seed decides all of it.
+
+use std::fmt;
+
+use pageseal::simulation::journal::Resilience;
+use pageseal::simulation::{Choices, SMALL_WINDOW_BYTES, Sizes};
+use pageseal::{JobKeyMode, Suite};
+
+use crate::Generator;
+
+/// What is done to the file while crashes happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Job {
+    /// Seals a plain file.
+    Encrypt,
+    /// Opens a sealed file.
+    Decrypt,
+    /// Goes on with an interrupted encrypt.
+    ResumeEncrypt,
+    /// Goes on with an interrupted decrypt.
+    ResumeDecrypt,
+    /// Takes an interrupted encrypt back.
+    UndoEncrypt,
+    /// Takes an interrupted decrypt back.
+    UndoDecrypt,
+}
+
+impl Job {
+    /// All of them.
+    pub const ALL: [Job; 6] = [
+        Job::Encrypt,
+        Job::Decrypt,
+        Job::ResumeEncrypt,
+        Job::ResumeDecrypt,
+        Job::UndoEncrypt,
+        Job::UndoDecrypt,
+    ];
+
+    /// Whether the file is sealed before the job that is done, gone on with or taken back.
+    pub fn begins_sealed(self) -> bool {
+        matches!(self, Job::Decrypt | Job::ResumeDecrypt | Job::UndoDecrypt)
+    }
+
+    /// Whether an interrupted job comes first.
+    pub fn is_continuation(self) -> bool {
+        !matches!(self, Job::Encrypt | Job::Decrypt)
+    }
+}
+
+/// What must be covered: every job with every store, resilience and suite that go together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cell {
+    /// The job.
+    pub job: Job,
+    /// Whether it stores through a mapping.
+    pub mapped: bool,
+    /// What it promises to survive.
+    pub resilience: Survives,
+    /// The suite, as its number.
+    pub suite: u8,
+}
+
+/// [`Resilience`], in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Survives {
+    /// Kills and power cuts, by fingerprints.
+    Checksum,
+    /// Kills and power cuts, by logging windows.
+    Journal,
+    /// Kills.
+    Process,
+    /// Being asked to stop.
+    None,
+}
+
+impl Survives {
+    const ALL: [Survives; 4] = [Survives::Checksum, Survives::Journal, Survives::Process, Survives::None];
+
+    fn resilience(self) -> Resilience {
+        match self {
+            Survives::Checksum => Resilience::Checksum,
+            Survives::Journal => Resilience::Journal,
+            Survives::Process => Resilience::Process,
+            Survives::None => Resilience::None,
+        }
+    }
+}
+
+impl Cell {
+    /// Every cell; a mapping with fingerprints alone is no sound pair, and refused.
+    pub fn all() -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for job in Job::ALL {
+            for resilience in Survives::ALL {
+                for mapped in [false, true] {
+                    for suite in Suite::ALL.map(Suite::id) {
+                        cells.push(Cell { job, mapped, resilience, suite });
+                    }
+                }
+            }
+        }
+        cells.retain(|cell| !(cell.mapped && cell.resilience == Survives::Checksum));
+        cells
+    }
+
+    /// The suite.
+    pub fn suite(&self) -> Suite {
+        Suite::ALL.into_iter().find(|suite| suite.id() == self.suite).unwrap_or(Suite::ALL[0])
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let store = if self.mapped { "mmap" } else { "buffered" };
+        write!(f, "{:?} {store} {:?} suite {}", self.job, self.resilience, self.suite)
+    }
+}
+
+/// Everything that is decided before a run begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Decides what chance does.
+    pub seed: u64,
+    /// What is run.
+    pub cell: Cell,
+    /// How large chunks, windows and ring are.
+    pub sizes: Sizes,
+    /// Bytes of plaintext.
+    pub data_len: u64,
+    /// Where the job key of an encrypt goes.
+    pub job_key: JobKeyMode,
+    /// Whether an interrupted run is taken back rather than gone on with, where that is open.
+    pub go_back: bool,
+}
+
+/// One in so many seeds has chunks and windows of the product's sizes.
+const REAL_SIZES: u64 = 509;
+
+impl Scenario {
+    /// The scenario of a seed. Seeds go round through all cells.
+    pub fn of(seed: u64) -> Self {
+        let cells = Cell::all();
+        let cell = cells[(seed % cells.len() as u64) as usize];
+        let mut generator = Generator::new(seed);
+        let window = SMALL_WINDOW_BYTES;
+        let lengths = [0, 1, 4096, window + 1, 2 * window, 3 * window + 513, 5 * window, 7 * window - 4095];
+        let ring_slots = *generator.pick(&[2, 3]);
+        let sizes =
+            if seed % REAL_SIZES == REAL_SIZES - 1 { Sizes::Real } else { Sizes::Small { ring_slots } };
+        let data_len = match sizes {
+            Sizes::Small { .. } => *generator.pick(&lengths),
+            // Three windows of 4 MiB, the last one short.
+            Sizes::Real => (9 << 20) + 12_345,
+        };
+        Scenario {
+            seed,
+            cell,
+            sizes,
+            data_len,
+            job_key: *generator.pick(&[JobKeyMode::Runtime, JobKeyMode::Disk, JobKeyMode::None]),
+            go_back: generator.below(2) == 0,
+        }
+    }
+
+    /// The small job of a cell in which every subset of sectors is tried: two whole windows and a short one.
+    pub fn exhaustive(number: u64) -> Self {
+        let cells = Cell::all();
+        let cell = cells[(number % cells.len() as u64) as usize];
+        let ring_slots = if number.is_multiple_of(2) { 2 } else { 3 };
+        Scenario {
+            seed: number,
+            cell,
+            sizes: Sizes::Small { ring_slots },
+            data_len: 2 * SMALL_WINDOW_BYTES + 513,
+            job_key: [JobKeyMode::Runtime, JobKeyMode::Disk, JobKeyMode::None][(number % 3) as usize],
+            go_back: number % 4 < 2,
+        }
+    }
+
+    /// As the engine takes it.
+    pub fn choices(&self) -> Choices {
+        Choices {
+            suite: self.cell.suite(),
+            mapped: self.cell.mapped,
+            resilience: self.cell.resilience.resilience(),
+            job_key: self.job_key,
+        }
+    }
+
+    /// Names the configuration, without the seed.
+    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, bool) {
+        (self.cell, self.sizes, self.data_len, self.job_key as u8, self.go_back)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_go_round_through_every_cell() {
+        let cells = Cell::all();
+        assert_eq!(cells.len(), 6 * 7 * 3);
+        let seen: std::collections::BTreeSet<_> =
+            (0..cells.len() as u64).map(|seed| Scenario::of(seed).cell).collect();
+        assert_eq!(seen.len(), cells.len());
+    }
+}

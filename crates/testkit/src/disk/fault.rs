@@ -1,0 +1,48 @@
+//! What can go wrong while a job runs.
+
+/// What happens at the chosen operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The power goes: a write is torn, and nothing works any more until the next boot.
+    PowerCut,
+    /// SIGKILL: nothing works any more until the next process; nothing is lost.
+    Kill,
+    /// The operation fails once with `EIO`; a failed sync loses what it was to save, as on Linux.
+    InputOutput {
+        /// Whether the pages of a failed sync are dropped rather than kept as clean.
+        drop_pages: bool,
+    },
+    /// Whatever needs space fails with `ENOSPC`, from here to the end of the process; a write may have done its first part.
+    NoSpace,
+    /// Another process does something to the file.
+    Meddling(Meddling),
+}
+
+impl Fault {
+    /// Whether the process ends at once.
+    pub fn ends_the_process(self) -> bool {
+        matches!(self, Fault::PowerCut | Fault::Kill)
+    }
+}
+
+/// What another process does to the file under its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meddling {
+    /// Changes a byte; so many thousandths of the way into the file.
+    Write(u16),
+    /// Cuts the file there.
+    Cut(u16),
+    /// Appends some bytes.
+    Append,
+    /// Gives it another name.
+    Rename,
+    /// Removes its name.
+    Remove,
+    /// Puts another file in its place; its own gets another name.
+    Replace,
+}
+
+/// The name that a file gets from [`Meddling::Rename`] and [`Meddling::Replace`].
+pub const RENAMED: &str = "elsewhere";
+/// The content of the file that [`Meddling::Replace`] puts under the name.
+pub const FOREIGN: &[u8] = b"somebody else's file";

@@ -1,0 +1,226 @@
+//! An open file of the simulated disk.
+
+use std::io;
+
+use pageseal_storage::{FileIdentity, MappedRange, Storage};
+
+use super::inode::SECTOR;
+use super::{Choices, Fault, Machine, MissingSync, Operation, SimDisk, Step, error, no_space};
+
+/// An open file, by system calls or as a mapping.
+#[derive(Clone, Debug)]
+pub struct SimFile {
+    disk: SimDisk,
+    inode: u64,
+    mapped: bool,
+}
+
+/// Pages, in bytes: a killed write ends at one.
+const PAGE: usize = 4096;
+/// One write in so many is done in two parts, as after a short one.
+const SHORT_WRITES: u64 = 8;
+
+impl SimFile {
+    pub(super) fn new(disk: SimDisk, inode: u64) -> Self {
+        SimFile { disk, inode, mapped: false }
+    }
+
+    /// The same file as a mapping.
+    #[must_use]
+    pub fn mapping(&self) -> Self {
+        SimFile { mapped: true, ..self.clone() }
+    }
+
+    /// Which file it is.
+    pub fn identity(&self) -> FileIdentity {
+        FileIdentity { device: 1, inode: self.inode }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Machine, u64) -> io::Result<T>) -> io::Result<T> {
+        let mut machine = self.disk.operate();
+        if !machine.state.inodes.contains_key(&self.inode) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        work(&mut machine, self.inode)
+    }
+
+    fn write_part(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.with(|machine, inode| match machine.step()? {
+            Step::Work if machine.lacks_space(inode, offset + bytes.len() as u64) => {
+                machine.do_part(inode, offset, bytes);
+                Err(no_space())
+            }
+            Step::Work => {
+                machine.write(inode, offset, bytes, false);
+                Ok(())
+            }
+            Step::Fail(Fault::Kill) => {
+                machine.do_part(inode, offset, bytes);
+                Err(error())
+            }
+            Step::Fail(_) => {
+                machine.tear(inode, offset, bytes);
+                Err(error())
+            }
+        })
+    }
+
+    fn set_length(&self, len: u64, at_least: bool) -> io::Result<()> {
+        self.with(|machine, inode| {
+            machine.whole_step()?;
+            if machine.lacks_space(inode, len) {
+                return Err(no_space());
+            }
+            if !at_least || (machine.state.inodes[&inode].visible.len() as u64) < len {
+                machine
+                    .change(|| Operation::Length { inode }, |state| state.inode(inode).set_len(len as usize));
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Machine {
+    fn write(&mut self, inode: u64, offset: u64, bytes: &[u8], mapped: bool) {
+        let operation = || Operation::Write { inode, offset, bytes: bytes.to_vec(), mapped };
+        self.change(operation, |state| state.write(inode, offset, bytes, mapped));
+    }
+
+    /// Whole pages from the start of a write, as many as chance will.
+    fn do_part(&mut self, inode: u64, offset: u64, bytes: &[u8]) {
+        let pages = self.generator.below((bytes.len() / PAGE) as u64 + 1) as usize;
+        self.write(inode, offset, &bytes[..pages * PAGE], false);
+    }
+
+    /// Every sector of a torn write is there or not.
+    fn tear(&mut self, inode: u64, offset: u64, bytes: &[u8]) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let sector_end = (offset as usize + at) / SECTOR * SECTOR + SECTOR;
+            let end = (sector_end - offset as usize).min(bytes.len());
+            if self.generator.below(2) == 0 {
+                self.write(inode, offset + at as u64, &bytes[at..end], false);
+            }
+            at = end;
+        }
+    }
+
+    /// Some of the bytes that a killed process was storing are there.
+    fn mix(&mut self, inode: u64, offset: u64, before: &[u8], bytes: &[u8]) {
+        let mut mixed = before.to_vec();
+        for (byte, after) in mixed.iter_mut().zip(bytes) {
+            if self.generator.below(2) == 0 {
+                *byte = *after;
+            }
+        }
+        self.write(inode, offset, &mixed, true);
+    }
+
+    fn fail_sync(&mut self, inode: u64, drop_pages: bool) {
+        let mut choices = Choices::random(self.generator.next_u64());
+        self.change(
+            || Operation::Sync { inode },
+            |state| {
+                state.inode(inode).fail_sync(&mut choices, drop_pages);
+            },
+        );
+    }
+}
+
+impl Storage for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        self.with(|machine, inode| {
+            machine.whole_step()?;
+            Ok(machine.state.inodes[&inode].visible.len() as u64)
+        })
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.set_length(len, false)
+    }
+
+    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.set_length(offset + len, true)
+    }
+
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.with(|machine, inode| {
+            machine.whole_step()?;
+            let start = offset as usize;
+            let found = machine.state.inodes[&inode].visible.get(start..start + buffer.len());
+            buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            Ok(())
+        })
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let is_short = bytes.len() > 1 && self.disk.lock().generator.below(SHORT_WRITES) == 0;
+        let first = if is_short { bytes.len() / 2 } else { bytes.len() };
+        self.write_part(&bytes[..first], offset)?;
+        if is_short { self.write_part(&bytes[first..], offset + first as u64) } else { Ok(()) }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.with(|machine, inode| match machine.step()? {
+            Step::Work => {
+                match machine.misses(inode).cloned() {
+                    None => machine.change(|| Operation::Sync { inode }, |state| state.inode(inode).sync()),
+                    Some(MissingSync::OldContent(len)) if !machine.state.has_windows() => {
+                        let from = len as usize;
+                        machine
+                            .change(|| Operation::Sync { inode }, |state| state.inode(inode).sync_from(from));
+                    }
+                    Some(MissingSync::OldContent(_)) => {
+                        machine.change(|| Operation::Sync { inode }, |state| state.inode(inode).sync());
+                    }
+                    Some(_) => {}
+                }
+                Ok(())
+            }
+            Step::Fail(Fault::InputOutput { drop_pages }) => {
+                machine.fail_sync(inode, drop_pages);
+                Err(error())
+            }
+            Step::Fail(_) => Err(error()),
+        })
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.write_all_at(&vec![0; len as usize], offset)
+    }
+
+    fn as_mapped(&self) -> Option<&dyn MappedRange> {
+        self.mapped.then_some(self)
+    }
+}
+
+impl MappedRange for SimFile {
+    fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
+        let start = offset as usize;
+        let before = self.with(|machine, inode| {
+            let found = machine.state.inodes[&inode].visible.get(start..start + len);
+            Ok(found.ok_or(io::ErrorKind::UnexpectedEof)?.to_vec())
+        })?;
+        let mut bytes = before.clone();
+        f(&mut bytes);
+        self.with(|machine, inode| match machine.step()? {
+            _ if machine.state.inodes[&inode].visible.len() < start + len => {
+                Err(io::Error::from(io::ErrorKind::UnexpectedEof))
+            }
+            Step::Work if machine.full == Some(true) => Err(no_space()),
+            Step::Work => {
+                machine.write(inode, offset, &bytes, true);
+                Ok(())
+            }
+            Step::Fail(Fault::InputOutput { .. }) => Err(error()),
+            Step::Fail(_) => {
+                machine.mix(inode, offset, &before, &bytes);
+                Err(error())
+            }
+        })
+    }
+}

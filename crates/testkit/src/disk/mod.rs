@@ -1,0 +1,357 @@
+//! A disk with one folder. Every operation is counted, so that a run can be stopped at each of them, and can be written down
+//! with what was there after it.
+
+mod choice;
+mod fault;
+mod file;
+mod folder;
+mod inode;
+mod state;
+mod trace;
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+pub use choice::{Choices, combinations};
+pub use fault::{FOREIGN, Fault, Meddling, RENAMED};
+pub use file::SimFile;
+pub use folder::SimFolder;
+pub use inode::SECTOR;
+pub use state::State;
+pub use trace::{Moment, Operation};
+
+use crate::{Generator, Turns};
+use trace::Recording;
+
+/// A sync that is switched off, to see that the simulation notices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissingSync {
+    /// Of the file that has this name when it is synced; `""` means files without name.
+    Of(OsString),
+    /// Of the folder.
+    Folder,
+    /// Of what lay in the file before the job, so many bytes from its start: until the journal has its first window.
+    OldContent(u64),
+}
+
+/// The disk. Clones share it.
+#[derive(Clone)]
+pub struct SimDisk {
+    machine: Arc<Mutex<Machine>>,
+    turns: Arc<Turns>,
+}
+
+struct Machine {
+    state: State,
+    /// Operations of all kinds.
+    operations: u64,
+    /// Operations that change something.
+    changes: u64,
+    fault: Option<(u64, Fault)>,
+    dead: bool,
+    /// No space: `Some(true)` where also overwriting needs some.
+    full: Option<bool>,
+    generator: Generator,
+    recording: Recording,
+    missing_syncs: Vec<MissingSync>,
+    /// The name that another process took away.
+    moved_from: Option<OsString>,
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimDisk")
+    }
+}
+
+impl SimDisk {
+    /// An empty disk; `seed` decides everything that chance does in it.
+    pub fn new(seed: u64) -> Self {
+        Self::at(State::default(), seed)
+    }
+
+    /// A disk in a state of another one.
+    pub fn at(state: State, seed: u64) -> Self {
+        let machine = Machine {
+            state,
+            operations: 0,
+            changes: 0,
+            fault: None,
+            dead: false,
+            full: None,
+            generator: Generator::new(seed),
+            recording: Recording::Off,
+            missing_syncs: Vec::new(),
+            moved_from: None,
+        };
+        SimDisk { machine: Arc::new(Mutex::new(machine)), turns: Arc::new(Turns::new(seed ^ 0x7124)) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Gives the turn away, perhaps, and then has the disk to itself.
+    fn operate(&self) -> MutexGuard<'_, Machine> {
+        self.turns.at_operation();
+        self.lock()
+    }
+
+    /// Who may run.
+    pub fn turns(&self) -> &Turns {
+        &self.turns
+    }
+
+    /// Puts a file onto the medium, as if it had always been there; or into the cache only.
+    pub fn install(&self, name: &str, bytes: Vec<u8>, is_durable: bool) -> u64 {
+        self.lock().state.install(name, bytes, is_durable)
+    }
+
+    /// A copy of all there is.
+    pub fn state(&self) -> State {
+        self.lock().state.clone()
+    }
+
+    /// Looks at all there is.
+    pub fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock().state)
+    }
+
+    /// Operations so far.
+    pub fn operations(&self) -> u64 {
+        self.lock().operations
+    }
+
+    /// Changing operations so far.
+    pub fn changes(&self) -> u64 {
+        self.lock().changes
+    }
+
+    /// Plans a fault at the `nth` operation from now (1 is the next).
+    pub fn fail_at(&self, nth: u64, fault: Fault) {
+        let mut machine = self.lock();
+        machine.fault = Some((machine.operations + nth, fault));
+    }
+
+    /// Switches off syncs.
+    pub fn miss(&self, syncs: &[MissingSync]) {
+        self.lock().missing_syncs = syncs.to_vec();
+    }
+
+    /// Writes down every operation that changes something from now on.
+    pub fn record(&self) {
+        self.lock().recording = Recording::All(Vec::new());
+    }
+
+    /// Writes down the operations with these numbers.
+    pub fn record_only(&self, numbers: Vec<u64>) {
+        self.lock().recording = Recording::Some(numbers, Vec::new());
+    }
+
+    /// What was written down.
+    pub fn take_record(&self) -> Vec<Moment> {
+        match std::mem::take(&mut self.lock().recording) {
+            Recording::Off => Vec::new(),
+            Recording::All(moments) | Recording::Some(_, moments) => moments,
+        }
+    }
+
+    /// Cuts the power, now if that has not happened, and starts again: what is visible is what the medium had.
+    pub fn restart(&self) {
+        let mut guard = self.lock();
+        let machine = &mut *guard;
+        machine.state.cut(&mut Choices::random(machine.generator.next_u64()));
+        machine.revive();
+    }
+
+    /// A new process on the running system: what was planned is forgotten, nothing is lost, and there is space again.
+    pub fn next_process(&self) {
+        let mut machine = self.lock();
+        machine.state.end_process();
+        machine.revive();
+    }
+
+    /// Whether the system has stopped and waits for [`SimDisk::restart`] or [`SimDisk::next_process`].
+    pub fn is_dead(&self) -> bool {
+        self.lock().dead
+    }
+
+    /// Does to the file what another process may do.
+    pub fn meddle(&self, meddling: Meddling) {
+        self.lock().meddle(meddling);
+    }
+
+    /// Undoes [`Meddling::Rename`] and [`Meddling::Replace`], and makes that durable. The file gets a name without `.sealed` unless
+    /// it had one with it.
+    pub fn put_back(&self) {
+        self.lock().put_back();
+    }
+
+    /// A handle on a file.
+    pub fn open(&self, name: &str) -> Option<SimFile> {
+        let inode = self.lock().state.inode_of(name)?;
+        Some(SimFile::new(self.clone(), inode))
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> SimFolder {
+        SimFolder(self.clone())
+    }
+
+    /// Keeps a job key in memory.
+    pub fn keep_job_key(&self, job: [u8; 16], key: [u8; 32]) {
+        self.lock().state.job_keys.insert(job, key);
+    }
+
+    /// A job key in memory.
+    pub fn job_key(&self, job: &[u8; 16]) -> Option<[u8; 32]> {
+        self.lock().state.job_keys.get(job).copied()
+    }
+
+    /// Forgets a job key, unless the process is dead.
+    pub fn forget_job_key(&self, job: &[u8; 16]) {
+        let mut machine = self.lock();
+        if !machine.dead {
+            machine.state.job_keys.remove(job);
+        }
+    }
+}
+
+/// What a counted operation has to do.
+enum Step {
+    Work,
+    Fail(Fault),
+}
+
+impl Machine {
+    fn revive(&mut self) {
+        self.fault = None;
+        self.dead = false;
+        self.full = None;
+    }
+
+    fn step(&mut self) -> io::Result<Step> {
+        if self.dead {
+            return Err(error());
+        }
+        self.operations += 1;
+        match self.fault {
+            Some((at, fault)) if at == self.operations => match fault {
+                Fault::Meddling(meddling) => {
+                    self.meddle(meddling);
+                    Ok(Step::Work)
+                }
+                Fault::NoSpace => {
+                    self.full = Some(self.generator.below(2) == 0);
+                    Ok(Step::Work)
+                }
+                _ => {
+                    self.dead = fault.ends_the_process();
+                    Ok(Step::Fail(fault))
+                }
+            },
+            _ => Ok(Step::Work),
+        }
+    }
+
+    /// A step that a fault stops before it does anything.
+    fn whole_step(&mut self) -> io::Result<()> {
+        match self.step()? {
+            Step::Work => Ok(()),
+            Step::Fail(_) => Err(error()),
+        }
+    }
+
+    /// Whether there is no space for a write up to `end`.
+    fn lacks_space(&self, inode: u64, end: u64) -> bool {
+        let len = self.state.inodes.get(&inode).map_or(0, |inode| inode.visible.len() as u64);
+        self.full.is_some_and(|overwriting_too| overwriting_too || end > len)
+    }
+
+    /// Does something to the state, and writes it down.
+    fn change(&mut self, operation: impl FnOnce() -> Operation, change: impl FnOnce(&mut State)) {
+        self.changes += 1;
+        if !self.recording.wants(self.changes) {
+            return change(&mut self.state);
+        }
+        let operation = operation();
+        let before = matches!(operation, Operation::Write { .. }).then(|| self.state.clone());
+        change(&mut self.state);
+        let after = self.state.clone();
+        self.recording.push(Moment { number: self.changes, operation, before, after });
+    }
+
+    fn misses(&self, inode: u64) -> Option<&MissingSync> {
+        let name =
+            self.state.names.iter().find(|(_, named)| **named == inode).map(|(name, _)| name.as_os_str());
+        let name = name.unwrap_or(OsStr::new(""));
+        self.missing_syncs.iter().find(|missing| match missing {
+            MissingSync::Of(ignored) => ignored == name,
+            MissingSync::Folder => false,
+            MissingSync::OldContent(_) => !is_journal(name) && !name.is_empty(),
+        })
+    }
+
+    fn meddle(&mut self, meddling: Meddling) {
+        let names = self.state.names.iter();
+        let found = names.filter(|(name, _)| !is_journal(name) && name.as_os_str() != RENAMED).next_back();
+        let Some((name, inode)) = found.map(|(name, inode)| (name.clone(), *inode)) else { return };
+        let len = self.state.inodes[&inode].visible.len();
+        let part = |thousandths: u16| len * usize::from(thousandths) / 1000;
+        match meddling {
+            Meddling::Write(thousandths) if part(thousandths) < len => {
+                let at = part(thousandths);
+                let byte = self.state.inodes[&inode].visible[at] ^ 1;
+                self.state.inode(inode).write(at, &[byte]);
+            }
+            Meddling::Write(_) => {}
+            Meddling::Cut(thousandths) => self.state.inode(inode).set_len(part(thousandths)),
+            Meddling::Append => self.state.inode(inode).write(len, b"appended"),
+            Meddling::Rename => {
+                self.moved_from = Some(name.clone());
+                self.state.change_name(state::NameChange::Rename(name, RENAMED.into()));
+                self.state.sync_names();
+            }
+            Meddling::Remove => {
+                self.state.change_name(state::NameChange::Remove(name));
+                self.state.sync_names();
+            }
+            Meddling::Replace => {
+                self.moved_from = Some(name.clone());
+                self.state.change_name(state::NameChange::Rename(name.clone(), RENAMED.into()));
+                let foreign = self.state.new_inode();
+                self.state.inode(foreign).write(0, FOREIGN);
+                self.state.inode(foreign).sync();
+                self.state.change_name(state::NameChange::Add(name, foreign));
+                self.state.sync_names();
+            }
+        }
+    }
+
+    fn put_back(&mut self) {
+        let foreign = self.state.files().find(|(_, _, bytes)| *bytes == FOREIGN);
+        let foreign = foreign.map(|(name, _, _)| name.to_owned());
+        let name = self.moved_from.take();
+        if let Some(foreign) = foreign {
+            self.state.change_name(state::NameChange::Remove(foreign));
+        }
+        if let Some(name) = name.filter(|_| self.state.has(RENAMED)) {
+            self.state.change_name(state::NameChange::Rename(RENAMED.into(), name));
+        }
+        self.state.sync_names();
+    }
+}
+
+fn is_journal(name: &OsStr) -> bool {
+    name.as_encoded_bytes().ends_with(b"-journal")
+}
+
+fn error() -> io::Error {
+    io::Error::other("simulated fault")
+}
+
+fn no_space() -> io::Error {
+    io::Error::from(io::ErrorKind::StorageFull)
+}

@@ -1,0 +1,75 @@
+//! What happened to a disk, operation by operation, and what was there after each.
+
+use super::state::State;
+
+/// An operation that changes something, or makes it durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Bytes were written, or stored into a mapping.
+    Write {
+        /// Of which file.
+        inode: u64,
+        /// Where.
+        offset: u64,
+        /// What.
+        bytes: Vec<u8>,
+        /// Whether it was a store into a mapping.
+        mapped: bool,
+    },
+    /// A file was cut or grew, or space was reserved for it.
+    Length {
+        /// Of which file.
+        inode: u64,
+    },
+    /// A file was synced.
+    Sync {
+        /// Which.
+        inode: u64,
+    },
+    /// A file without a name was made.
+    Create,
+    /// A name changed.
+    Name,
+    /// The folder was synced.
+    SyncFolder,
+}
+
+/// A moment of a run.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// The number of the operation among all that changed something.
+    pub number: u64,
+    /// What was done last.
+    pub operation: Operation,
+    /// What was there before it; `None` unless it was a write.
+    pub before: Option<State>,
+    /// What is there after it.
+    pub after: State,
+}
+
+/// Which moments of a run are kept.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Recording {
+    #[default]
+    Off,
+    All(Vec<Moment>),
+    /// Those of these numbers; for files too large to keep them all.
+    Some(Vec<u64>, Vec<Moment>),
+}
+
+impl Recording {
+    pub(super) fn wants(&self, number: u64) -> bool {
+        match self {
+            Recording::Off => false,
+            Recording::All(_) => true,
+            Recording::Some(numbers, _) => numbers.contains(&number),
+        }
+    }
+
+    pub(super) fn push(&mut self, moment: Moment) {
+        match self {
+            Recording::Off => {}
+            Recording::All(moments) | Recording::Some(_, moments) => moments.push(moment),
+        }
+    }
+}
