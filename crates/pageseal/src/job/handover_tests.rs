@@ -13,6 +13,7 @@ mod sync {
 
 /// The very source of the product, on loom's primitives.
 #[path = "handover.rs"]
+#[expect(clippy::duplicate_mod, reason = "the same source on other primitives is the point")]
 mod handover;
 
 type Windows = Handover<'static, u64, u64, u64, &'static str>;

@@ -63,11 +63,10 @@ impl<'a> Explorer<'a> {
         let first = if cell.job.is_continuation() { 0 } else { moments.iter().position(synced).unwrap_or(0) };
         moments.drain(..first);
         let explorer = Explorer { start, keys, tally, depth, ends, cell };
-        let mut generator = Generator::new(explorer.start.scenario.seed ^ 0xEC5);
         let mut path = DefaultHasher::new();
         explorer.start.scenario.configuration().hash(&mut path);
         for moment in &moments {
-            explorer.crash_at(moment, &history, &path, 1, &mut generator)?;
+            explorer.crash_at(moment, &history, &path, 1)?;
         }
         Ok(())
     }
@@ -103,21 +102,22 @@ impl<'a> Explorer<'a> {
         history: &History,
         path: &DefaultHasher,
         crashes: usize,
-        generator: &mut Generator,
     ) -> Result<(), String> {
         let mut path = path.clone();
         moment.number.hash(&mut path);
+        // Chance depends on where this is and on nothing that came before, so that one state more or less changes no other.
+        let generator = &mut Generator::new(path.finish() ^ self.start.scenario.seed);
         for mut choices in self.power_cuts(moment, generator) {
             let mut state = moment.after.clone();
             state.cut(&mut choices);
-            let made = choices.made().to_vec();
-            let what = || format!("power cut after change {} {:?}", moment.number, short(&moment.operation));
-            self.check(state, history, Fault::PowerCut, hash_of(&path, &made), crashes, generator, &what)?;
+            let made: Vec<_> = choices.made().iter().filter(|choice| choice.chosen > 0).copied().collect();
+            let what = || format!("power cut after change {} {:?}", moment.number, moment.operation.place());
+            self.check(state, history, Fault::PowerCut, hash_of(&path, &made), crashes, &what)?;
         }
         for (part, mut state) in killed_states(moment, generator) {
             state.end_process();
-            let what = || format!("killed in change {} {:?}", moment.number, short(&moment.operation));
-            self.check(state, history, Fault::Kill, hash_of(&path, &part), crashes, generator, &what)?;
+            let what = || format!("killed in change {} {:?}", moment.number, moment.operation.place());
+            self.check(state, history, Fault::Kill, hash_of(&path, &part), crashes, &what)?;
         }
         Ok(())
     }
@@ -126,7 +126,7 @@ impl<'a> Explorer<'a> {
     fn power_cuts(&self, moment: &Moment, generator: &mut Generator) -> Vec<Choices> {
         let mut probe = Choices::given(Vec::new(), 0);
         moment.after.clone().cut(&mut probe);
-        let counts: Vec<usize> = probe.made().iter().map(|(_, count)| *count).collect();
+        let counts: Vec<usize> = probe.made().iter().map(|choice| choice.count).collect();
         if let Some(all) = combinations(&counts, self.depth.exhaustive) {
             return all.into_iter().map(|given| Choices::given(given, generator.next_u64())).collect();
         }
@@ -136,7 +136,6 @@ impl<'a> Explorer<'a> {
             .collect()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a state, and where it comes from")]
     fn check(
         &self,
         state: State,
@@ -144,7 +143,6 @@ impl<'a> Explorer<'a> {
         fault: Fault,
         signature: u64,
         crashes: usize,
-        generator: &mut Generator,
         what: &dyn Fn() -> String,
     ) -> Result<(), String> {
         let is_an_end = self.ends.iter().any(|end| state.looks_like(end));
@@ -154,6 +152,7 @@ impl<'a> Explorer<'a> {
         }
         let mut history = history.clone();
         history.faults.push(fault);
+        let mut generator = Generator::new(signature ^ self.start.scenario.seed);
         let seed = generator.next_u64();
         let mut site = self.start.site_at(self.keys, state, history, seed);
         site.disk.miss(&self.start.missing);
@@ -180,7 +179,7 @@ impl<'a> Explorer<'a> {
             let history = site.history(None);
             for _ in 0..2.min(moments.len()) {
                 let moment = generator.pick(&moments);
-                next.crash_at(moment, &history, &path, crashes + 1, generator)
+                next.crash_at(moment, &history, &path, crashes + 1)
                     .map_err(|error| format!("{}, and then {error}", what()))?;
             }
         }
@@ -192,15 +191,6 @@ fn hash_of(path: &DefaultHasher, part: &impl Hash) -> u64 {
     let mut hasher = path.clone();
     part.hash(&mut hasher);
     hasher.finish()
-}
-
-/// An operation without its bytes.
-fn short(operation: &Operation) -> Operation {
-    let mut operation = operation.clone();
-    if let Operation::Write { bytes, .. } = &mut operation {
-        bytes.truncate(0);
-    }
-    operation
 }
 
 /// What a process leaves that is killed at this operation: a write may have done whole pages of it, a store into a mapping any

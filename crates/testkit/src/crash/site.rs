@@ -327,7 +327,8 @@ impl<'k> Site<'k> {
     pub fn read(&self, name: &str) -> Result<Vec<u8>, String> {
         let bytes = self.disk.look(|state| state.content(name).map(<[u8]>::to_vec)).ok_or("no file")?;
         // A file whose name went to another one keeps the name that it has, also when it is sealed.
-        if bytes == *self.plaintext && (name == PLAIN || self.moved) || name == PLAIN && !self.moved {
+        let is_plain = if self.moved { bytes == *self.plaintext } else { name == PLAIN };
+        if is_plain {
             return Ok(bytes);
         }
         let world = self.world()?;

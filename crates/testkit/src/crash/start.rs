@@ -155,3 +155,25 @@ impl Start {
         result.map(|_| ()).map_err(|error| format!("{error:?}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three threads, and yet the same operations in the same order.
+    #[test]
+    fn a_seed_decides_every_operation_of_a_run() {
+        let keys = Keys::new().unwrap();
+        for seed in 0..42 {
+            let start = Start::of(Scenario::of(seed), &keys, &[]).unwrap();
+            let operations = || {
+                let site = start.site(&keys, seed);
+                site.disk.record();
+                site.run().unwrap();
+                let moments = site.disk.take_record();
+                moments.into_iter().map(|moment| moment.operation.place()).collect::<Vec<_>>()
+            };
+            assert_eq!(operations(), operations(), "seed {seed}");
+        }
+    }
+}

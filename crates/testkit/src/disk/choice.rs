@@ -2,23 +2,60 @@
 
 use crate::Generator;
 
+/// A choice that was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// Of what.
+    pub subject: Subject,
+    /// Which; 0 is what the medium had before.
+    pub chosen: usize,
+    /// Among how many.
+    pub count: usize,
+}
+
 /// Makes the choices of one crash, and writes down what was chosen among how many.
 #[derive(Clone, Debug)]
 pub struct Choices {
     script: Script,
     /// Bytes of mixtures are too many to be counted as states.
     bytes: Generator,
-    /// (chosen, of how many) where there was a choice.
-    made: Vec<(usize, usize)>,
+    made: Vec<Choice>,
 }
 
 #[derive(Clone, Debug)]
 enum Script {
-    Random(Generator),
+    /// All alike.
+    Random(u64),
     /// New versions come with this chance in 256.
-    Leaning(Generator, u64),
+    Leaning(u64, u64),
     /// Then the first of everything.
     Given(Vec<usize>),
+}
+
+/// What is chosen, so that a choice depends on nothing but the seed and this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// Whether the change of a name with this number has happened.
+    Name(usize),
+    /// Which length a file has.
+    Length(u64),
+    /// Which version a sector of a file has.
+    Sector(u64, usize),
+}
+
+impl Subject {
+    fn generator(self, seed: u64) -> Generator {
+        let (kind, file, at) = match self {
+            Subject::Name(number) => (1, 0, number as u64),
+            Subject::Length(file) => (2, file, 0),
+            Subject::Sector(file, sector) => (3, file, sector as u64),
+        };
+        let mut mixed = Generator::new(seed);
+        for part in [kind, file, at] {
+            mixed = Generator::new(mixed.next_u64() ^ part);
+        }
+        mixed
+    }
 }
 
 impl Choices {
@@ -28,12 +65,12 @@ impl Choices {
 
     /// All alike.
     pub fn random(seed: u64) -> Self {
-        Self::new(Script::Random(Generator::new(seed)), seed)
+        Self::new(Script::Random(seed), seed)
     }
 
     /// Any version but the oldest with a chance of `of_256` in 256: nearly everything, or nearly nothing, was written.
     pub fn leaning(seed: u64, of_256: u64) -> Self {
-        Self::new(Script::Leaning(Generator::new(seed), of_256), seed)
+        Self::new(Script::Leaning(seed, of_256), seed)
     }
 
     /// These, one after the other.
@@ -42,19 +79,20 @@ impl Choices {
     }
 
     /// One of `count`; no choice if that is 1.
-    pub fn pick(&mut self, count: usize) -> usize {
+    pub fn pick(&mut self, subject: Subject, count: usize) -> usize {
         if count <= 1 {
             return 0;
         }
-        let chosen = match &mut self.script {
-            Script::Random(generator) => generator.below(count as u64) as usize,
-            Script::Leaning(generator, of_256) => {
+        let chosen = match &self.script {
+            Script::Random(seed) => subject.generator(*seed).below(count as u64) as usize,
+            Script::Leaning(seed, of_256) => {
+                let mut generator = subject.generator(*seed);
                 let new = generator.below(256) < *of_256;
                 if new { 1 + generator.below(count as u64 - 1) as usize } else { 0 }
             }
             Script::Given(choices) => choices.get(self.made.len()).map_or(0, |chosen| chosen % count),
         };
-        self.made.push((chosen, count));
+        self.made.push(Choice { subject, chosen, count });
         chosen
     }
 
@@ -63,8 +101,8 @@ impl Choices {
         self.bytes.below(2) == 0
     }
 
-    /// What was chosen, among how many.
-    pub fn made(&self) -> &[(usize, usize)] {
+    /// What was chosen where there was a choice.
+    pub fn made(&self) -> &[Choice] {
         &self.made
     }
 }
@@ -104,7 +142,19 @@ mod tests {
     #[test]
     fn a_script_is_followed_and_written_down() {
         let mut choices = Choices::given(vec![1, 2], 0);
-        assert_eq!((choices.pick(2), choices.pick(1), choices.pick(3), choices.pick(9)), (1, 0, 2, 0));
-        assert_eq!(choices.made(), [(1, 2), (2, 3), (0, 9)]);
+        let picked = [2, 1, 3, 9].map(|count| choices.pick(Subject::Length(1), count));
+        assert_eq!(picked, [1, 0, 2, 0]);
+        assert_eq!(choices.made().iter().map(|made| made.count).collect::<Vec<_>>(), [2, 3, 9]);
+    }
+
+    #[test]
+    fn a_choice_depends_on_its_subject_and_not_on_others() {
+        let sectors = [3, 1, 2].map(|sector| Subject::Sector(7, sector));
+        let pick = |subjects: &[Subject]| {
+            let mut choices = Choices::random(5);
+            subjects.iter().map(|subject| choices.pick(*subject, 1000)).collect::<Vec<_>>()
+        };
+        let all = pick(&sectors);
+        assert_eq!(pick(&sectors[1..]), all[1..]);
     }
 }

@@ -121,7 +121,7 @@ impl Machine {
         self.change(
             || Operation::Sync { inode },
             |state| {
-                state.inode(inode).fail_sync(&mut choices, drop_pages);
+                state.inode(inode).fail_sync(inode, &mut choices, drop_pages);
             },
         );
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::choice::Choices;
+use super::choice::{Choices, Subject};
 
 /// What a disk writes atomically, in bytes.
 pub const SECTOR: usize = 512;
@@ -15,6 +15,7 @@ type Sector = [u8; SECTOR];
 
 /// A content that a sector had, or can have on the medium.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are whole, and a box for each would cost more")]
 enum Version {
     Whole(Sector),
     /// The page was written back while a store into the mapping was under way: each byte is that of before or after.
@@ -115,8 +116,8 @@ impl Inode {
 
     /// A sync that fails, after which the pages are marked clean although the medium got any part of them. They stay readable as
     /// new, as on Linux, or are dropped, so that the next read shows what the medium has.
-    pub(crate) fn fail_sync(&mut self, choices: &mut Choices, drop_pages: bool) {
-        self.lay_down(choices);
+    pub(crate) fn fail_sync(&mut self, number: u64, choices: &mut Choices, drop_pages: bool) {
+        self.lay_down(number, choices);
         if drop_pages {
             self.visible.clone_from(&self.durable);
         } else {
@@ -126,26 +127,32 @@ impl Inode {
     }
 
     /// A power cut: of each dirty sector the medium has any version, or none, and the length is one of those it had.
-    pub(crate) fn cut(&mut self, choices: &mut Choices) {
-        self.lay_down(choices);
+    pub(crate) fn cut(&mut self, number: u64, choices: &mut Choices) {
+        self.lay_down(number, choices);
         self.visible.clone_from(&self.durable);
     }
 
-    fn lay_down(&mut self, choices: &mut Choices) {
+    fn lay_down(&mut self, number: u64, choices: &mut Choices) {
         let mut lengths = vec![self.durable.len()];
         for len in std::mem::take(&mut self.lengths) {
             if !lengths.contains(&len) {
                 lengths.push(len);
             }
         }
-        let len = lengths[choices.pick(lengths.len())];
+        let len = lengths[choices.pick(Subject::Length(number), lengths.len())];
         self.durable.resize(len, 0);
         for (sector, versions) in std::mem::take(&mut self.dirty) {
             let start = sector * SECTOR;
             if start >= len {
                 continue;
             }
-            let chosen = choose(sector_of(&self.durable, sector), &versions, choices);
+            let different = different(sector_of(&self.durable, sector), &versions);
+            let picked = choices.pick(Subject::Sector(number, sector), different.len() + 1);
+            let chosen = match picked.checked_sub(1).map(|at| different[at]) {
+                None => continue,
+                Some(Version::Whole(whole)) => *whole,
+                Some(Version::Mixture(both)) => mixture(both, choices),
+            };
             let end = (start + SECTOR).min(len);
             self.durable[start..end].copy_from_slice(&chosen[..end - start]);
         }
@@ -162,29 +169,24 @@ fn sector_of(bytes: &[u8], sector: usize) -> Sector {
     found
 }
 
-/// One of the different contents that the sector can have.
-fn choose(durable: Sector, versions: &[Version], choices: &mut Choices) -> Sector {
+/// The different contents that a sector can have, beside what the medium has.
+fn different(durable: Sector, versions: &[Version]) -> Vec<&Version> {
     let mut seen = BTreeSet::from([durable]);
-    let mut different: Vec<&Version> = Vec::new();
-    for version in versions {
-        match version {
-            Version::Whole(sector) if !seen.insert(*sector) => {}
-            _ => different.push(version),
+    let is_new = |version: &&Version| match version {
+        Version::Whole(sector) => seen.insert(*sector),
+        Version::Mixture(_) => true,
+    };
+    versions.iter().filter(is_new).collect()
+}
+
+fn mixture((before, after): &(Sector, Sector), choices: &mut Choices) -> Sector {
+    let mut mixed = *before;
+    for (byte, after) in mixed.iter_mut().zip(after) {
+        if choices.coin() {
+            *byte = *after;
         }
     }
-    match choices.pick(different.len() + 1).checked_sub(1).map(|at| different[at]) {
-        None => durable,
-        Some(Version::Whole(sector)) => *sector,
-        Some(Version::Mixture(both)) => {
-            let mut mixed = both.0;
-            for (byte, after) in mixed.iter_mut().zip(&both.1) {
-                if choices.coin() {
-                    *byte = *after;
-                }
-            }
-            mixed
-        }
-    }
+    mixed
 }
 
 #[cfg(test)]
@@ -201,7 +203,7 @@ mod tests {
             inode.write(0, &[1; 1024]);
             inode.sync();
             inode.write(512, &[2; 1024]);
-            inode.cut(&mut Choices::random(generator.next_u64()));
+            inode.cut(1, &mut Choices::random(generator.next_u64()));
             assert_eq!(inode.visible[..512], [1; 512]);
             assert!(inode.visible[512..1024] == [1; 512] || inode.visible[512..1024] == [2; 512]);
             assert!(inode.visible[1024..1536] == [0; 512] || inode.visible[1024..1536] == [2; 512]);
@@ -217,10 +219,10 @@ mod tests {
         for _ in 0..50 {
             let mut inode = Inode::durable(vec![0; 512]);
             inode.write(0, &[1; 512]);
-            inode.fail_sync(&mut Choices::random(generator.next_u64()), false);
+            inode.fail_sync(1, &mut Choices::random(generator.next_u64()), false);
             assert_eq!(inode.visible, [1; 512]);
             inode.sync();
-            inode.cut(&mut Choices::random(generator.next_u64()));
+            inode.cut(1, &mut Choices::random(generator.next_u64()));
             lost += usize::from(inode.visible[0] == 0);
         }
         assert!(lost > 0);
@@ -233,7 +235,7 @@ mod tests {
         for _ in 0..50 {
             let mut inode = Inode::durable(vec![0; 512]);
             inode.write(0, &[1; 512]);
-            inode.fail_sync(&mut Choices::random(generator.next_u64()), true);
+            inode.fail_sync(1, &mut Choices::random(generator.next_u64()), true);
             assert_eq!(inode.visible, inode.durable);
             old += usize::from(inode.visible[0] == 0);
         }
@@ -247,7 +249,7 @@ mod tests {
             .map(|_| {
                 let mut inode = Inode::durable(vec![7; 100]);
                 inode.set_len(5000);
-                inode.cut(&mut Choices::random(generator.next_u64()));
+                inode.cut(1, &mut Choices::random(generator.next_u64()));
                 inode.visible.len()
             })
             .collect();
@@ -260,7 +262,7 @@ mod tests {
         let mixed = (0..50).any(|_| {
             let mut inode = Inode::durable(vec![0; 512]);
             inode.store_mapped(0, &[1; 512]);
-            inode.cut(&mut Choices::random(generator.next_u64()));
+            inode.cut(1, &mut Choices::random(generator.next_u64()));
             inode.visible.contains(&0) && inode.visible.contains(&1)
         });
         assert!(mixed);
@@ -274,7 +276,7 @@ mod tests {
             let mut inode = Inode::durable(vec![7; 1024]);
             inode.set_len(100);
             inode.set_len(1024);
-            inode.cut(&mut Choices::random(generator.next_u64()));
+            inode.cut(1, &mut Choices::random(generator.next_u64()));
             found.insert((inode.visible.len(), inode.visible.last().copied()));
         }
         assert!(found.contains(&(1024, Some(7))) && found.contains(&(1024, Some(0))), "{found:?}");

@@ -14,7 +14,7 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-pub use choice::{Choices, combinations};
+pub use choice::{Choice, Choices, Subject, combinations};
 pub use fault::{FOREIGN, Fault, Meddling, RENAMED};
 pub use file::SimFile;
 pub use folder::SimFolder;
@@ -295,8 +295,8 @@ impl Machine {
     }
 
     fn meddle(&mut self, meddling: Meddling) {
-        let names = self.state.names.iter();
-        let found = names.filter(|(name, _)| !is_journal(name) && name.as_os_str() != RENAMED).next_back();
+        let is_subject = |name: &OsStr| !is_journal(name) && name != RENAMED;
+        let found = self.state.names.iter().rfind(|(name, _)| is_subject(name));
         let Some((name, inode)) = found.map(|(name, inode)| (name.clone(), *inode)) else { return };
         let len = self.state.inodes[&inode].visible.len();
         let part = |thousandths: u16| len * usize::from(thousandths) / 1000;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
-use super::choice::Choices;
+use super::choice::{Choices, Subject};
 use super::inode::Inode;
 
 /// Everything that a crash can change.
@@ -94,14 +94,14 @@ impl State {
     /// The power goes and comes back: what is there is what the medium had. Memory is empty.
     pub fn cut(&mut self, choices: &mut Choices) {
         let mut names = self.durable_names.clone();
-        for change in std::mem::take(&mut self.name_changes) {
-            if choices.pick(2) == 1 {
+        for (number, change) in std::mem::take(&mut self.name_changes).iter().enumerate() {
+            if choices.pick(Subject::Name(number), 2) == 1 {
                 change.apply(&mut names);
             }
         }
         self.inodes.retain(|inode, _| names.values().any(|named| named == inode));
-        for inode in self.inodes.values_mut() {
-            Arc::make_mut(inode).cut(choices);
+        for (number, inode) in &mut self.inodes {
+            Arc::make_mut(inode).cut(*number, choices);
         }
         self.names.clone_from(&names);
         self.durable_names = names;

@@ -34,6 +34,19 @@ pub enum Operation {
     SyncFolder,
 }
 
+impl Operation {
+    /// The operation without its bytes, which are ciphertext and differ from run to run where the system drew a key.
+    #[must_use]
+    pub fn place(&self) -> Operation {
+        match self {
+            Operation::Write { inode, offset, mapped, .. } => {
+                Operation::Write { inode: *inode, offset: *offset, bytes: Vec::new(), mapped: *mapped }
+            }
+            other => other.clone(),
+        }
+    }
+}
+
 /// A moment of a run.
 #[derive(Clone, Debug)]
 pub struct Moment {
