@@ -16,6 +16,8 @@ use super::victim::Pageseal;
 pub struct Bench {
     /// The command under test.
     pub pageseal: Pageseal,
+    /// The same, with a protection switched off if that was asked for: for jobs, not for what ends them.
+    pub mutated: Pageseal,
     /// The identity's file.
     pub identity: PathBuf,
     /// Its public key.
@@ -31,7 +33,7 @@ pub struct Bench {
 
 impl Bench {
     /// Makes the folders and a key.
-    pub fn new(program: PathBuf, folder: &Path, seed: u64) -> Outcome<Self> {
+    pub fn new(program: PathBuf, mutation: Option<&str>, folder: &Path, seed: u64) -> Outcome<Self> {
         let on_disk = folder_in(folder)?;
         let in_memory = folder_in(Path::new("/dev/shm"))?;
         let runtime = in_memory.path().join("runtime");
@@ -47,7 +49,8 @@ impl Bench {
             signal_hook::flag::register(signal, Arc::clone(&stop))
                 .map_err(|error| Stop::Setup(format!("signal handler: {error}")))?;
         }
-        Ok(Bench { pageseal, identity, recipient, seed, on_disk, in_memory, stop })
+        let mutated = Pageseal { mutation: mutation.map(str::to_owned), ..pageseal.clone() };
+        Ok(Bench { pageseal, mutated, identity, recipient, seed, on_disk, in_memory, stop })
     }
 
     /// An error if somebody asked to stop. To be called wherever nothing is half done.

@@ -52,6 +52,7 @@ impl Drop for LoopDevice {
 pub struct Mounted {
     folder: PathBuf,
     device: PathBuf,
+    image: PathBuf,
     file_system: FileSystem,
     is_mounted: bool,
 }
@@ -64,12 +65,8 @@ impl Mounted {
         let arguments =
             ["-t".as_ref(), file_system.name().as_ref(), device.path.as_os_str(), folder.as_os_str()];
         tool::run("mount", arguments)?;
-        Ok(Mounted { folder: folder.into(), device: device.path.clone(), file_system, is_mounted: true })
-    }
-
-    /// Where it is mounted.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+        let (folder, image) = (folder.into(), image.into());
+        Ok(Mounted { folder, device: device.path.clone(), image, file_system, is_mounted: true })
     }
 
     /// The device's name, as in `/sys/fs/ext4`.
@@ -92,11 +89,24 @@ impl Mounted {
             if result.is_ok() {
                 self.is_mounted = false;
                 self.forget();
+                self.wait_for_detach();
                 return Ok(());
             }
             sleep(UNMOUNT_PAUSE);
         }
         result.map(drop)
+    }
+
+    /// The kernel detaches the loop device a little later; until then it holds the image. Then others may have it.
+    fn wait_for_detach(&self) {
+        let attached = format!("/sys/block/{}/loop/backing_file", self.device_name());
+        for _ in 0..UNMOUNT_ATTEMPTS * 10 {
+            let image = fs::read_to_string(&attached).unwrap_or_default();
+            if image.trim() != self.image.to_string_lossy() {
+                return;
+            }
+            sleep(UNMOUNT_PAUSE / 10);
+        }
     }
 
     /// Btrfs remembers devices that it has seen, and mistakes an older copy of an image for the newer.

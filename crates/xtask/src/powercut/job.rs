@@ -6,10 +6,10 @@ use pageseal_format::journal::JobKind;
 use pageseal_testkit::Generator;
 
 use super::bench::Bench;
-use super::journal::Found;
+use super::journal::{Found, Place};
 use super::stop::Outcome;
 use super::subject::{Content, Form, PLAIN, journal_in};
-use super::victim::Running;
+use super::victim::{Pageseal, Running};
 
 /// How a job stores and records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,22 +63,28 @@ impl Way {
     /// What the file is at its end.
     pub fn end(self, found: &Found) -> Form {
         let before = if found.job == JobKind::Decrypt { Form::Sealed } else { Form::Plain };
-        match self {
-            Way::Resume if !found.is_backward() => before.other(),
-            _ => before,
-        }
+        // A job that is FINISHED has only names left, whatever was asked for.
+        let goes_on = self == Way::Resume || found.place() == Place::Finished;
+        if goes_on && !found.is_backward() { before.other() } else { before }
     }
 }
 
 /// Starts the job that turns the file in `folder`, which has this form.
-pub fn start_job(bench: &Bench, folder: &Path, form: Form, mode: Mode, suite: &str) -> Outcome<Running> {
+pub fn start_job(
+    bench: &Bench,
+    pageseal: &Pageseal,
+    folder: &Path,
+    form: Form,
+    mode: Mode,
+    suite: &str,
+) -> Outcome<Running> {
     let mut line = match form {
         Form::Plain => words(&["encrypt", "--chunk-size", "64KiB", "--suite", suite, "-r", &bench.recipient]),
         Form::Sealed => [words(&["decrypt", "-i"]), vec![bench.identity.clone()]].concat(),
     };
     line.extend(words(&["-q", "--threads", "2", "--io", mode.io, "--resilience", mode.resilience]));
     line.push(folder.join(form.name()));
-    bench.pageseal.start(line)
+    pageseal.start(line)
 }
 
 /// Starts what ends an interrupted job. An identity goes along, as job keys do not survive a power cut.

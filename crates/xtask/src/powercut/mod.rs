@@ -2,12 +2,15 @@
 
 mod bench;
 mod build;
+mod disk;
 mod file_system;
 mod image;
 mod job;
 mod journal;
 mod needs;
 mod private_mounts;
+mod recording;
+mod replay;
 mod report;
 mod shutdown;
 mod stop;
@@ -21,7 +24,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bench::Bench;
 use file_system::FileSystem;
-use report::{Report, Summary};
+use report::Summary;
 use stop::{Outcome, Stop};
 
 /// What the exit code says, for `--help`.
@@ -132,7 +135,7 @@ fn run_parts(arguments: &Arguments, summary: &mut Summary) -> Outcome<()> {
         None => build::pageseal(arguments.mutation.as_deref())?,
     };
     let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let bench = Bench::new(program, &folder, seed)?;
+    let bench = Bench::new(program, arguments.mutation.as_deref(), &folder, seed)?;
     for part in parts {
         run_part(part, arguments, &bench, &file_systems, summary)?;
     }
@@ -154,7 +157,13 @@ fn run_part(
                 summary.add(|report| shutdown::run(bench, file_system, cuts, report))?;
             }
         }
-        Part::Replay | Part::Faults | Part::Kills => {}
+        Part::Replay => {
+            let states = arguments.number(arguments.states, 4, 40);
+            for &file_system in file_systems {
+                summary.add(|report| replay::run(bench, file_system, states, report))?;
+            }
+        }
+        Part::Faults | Part::Kills => {}
     }
     Ok(())
 }
@@ -162,6 +171,3 @@ fn run_part(
 fn seed_of_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64)
 }
-
-/// Kept for the parts: a report with a title.
-fn _unused(_: &Report) {}

@@ -135,7 +135,9 @@ impl Cutter<'_> {
 
     /// Turns the file that has this form, and nobody cuts.
     fn whole_job(&self, form: Form, mode: Mode, suite: &str) -> Outcome<()> {
-        start_job(self.bench, &self.folder, form, mode, suite)?.finish()?.expect_codes(&[0])
+        start_job(self.bench, &self.bench.pageseal, &self.folder, form, mode, suite)?
+            .finish()?
+            .expect_codes(&[0])
     }
 
     /// Both jobs run once to their ends. The file is plain before and after.
@@ -146,7 +148,8 @@ impl Cutter<'_> {
                 return Ok(());
             }
             let started = Instant::now();
-            let mut running = start_job(self.bench, &self.folder, form, mode, SUITES[0])?;
+            let mut running =
+                start_job(self.bench, &self.bench.pageseal, &self.folder, form, mode, SUITES[0])?;
             let windows = wait_for_window(&journal_in(&self.folder), 1, &mut running)?;
             let first = Instant::now();
             wait_for_finished(&journal_in(&self.folder), &mut running)?;
@@ -198,7 +201,7 @@ impl Cutter<'_> {
         let key = (mode, form, content.bytes().len());
         for _ in 0..ATTEMPTS {
             let switch = Switch::new(&self.folder)?;
-            let mut running = start_job(self.bench, &self.folder, form, mode, suite)?;
+            let mut running = start_job(self.bench, &self.bench.pageseal, &self.folder, form, mode, suite)?;
             self.wait_for_moment(self.paces[&key], &mut running)?;
             // A few cuts shall come when all is done: what was reported as done must stay.
             if running.is_running()? || self.generator.below(8) == 0 {
