@@ -82,7 +82,7 @@ pub fn start_job(
         Form::Plain => words(&["encrypt", "--chunk-size", "64KiB", "--suite", suite, "-r", &bench.recipient]),
         Form::Sealed => [words(&["decrypt", "-i"]), vec![bench.identity.clone()]].concat(),
     };
-    line.extend(words(&["-q", "--threads", "2", "--io", mode.io, "--resilience", mode.resilience]));
+    line.extend(words(&["--threads", "2", "--io", mode.io, "--resilience", mode.resilience]));
     line.push(folder.join(form.name()));
     pageseal.start(line)
 }
@@ -93,7 +93,7 @@ pub fn start_way(bench: &Bench, folder: &Path, way: Way) -> Outcome<Running> {
         Way::Resume => &["resume", "--decrypt"],
         Way::Rollback => &["rollback"],
     });
-    line.extend(words(&["-q", "--threads", "2", "-i"]));
+    line.extend(words(&["--threads", "2", "-i"]));
     line.extend([bench.identity.clone(), folder.join(PLAIN)]);
     bench.pageseal.start(line)
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod disk;
+mod faults;
 mod file_system;
 mod image;
 mod job;
@@ -163,7 +164,8 @@ fn run_part(
                 summary.add(|report| replay::run(bench, file_system, states, report))?;
             }
         }
-        Part::Faults | Part::Kills => {}
+        Part::Faults => summary.add(|report| faults::run(bench, arguments.share, report))?,
+        Part::Kills => {}
     }
     Ok(())
 }

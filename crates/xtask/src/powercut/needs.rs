@@ -42,6 +42,10 @@ pub fn check(parts: &[Part], file_systems: &[FileSystem]) -> Outcome<()> {
         }
         need_file_system(&mut missing, file_system);
     }
+    if parts.contains(&Part::Faults) {
+        need_program(&mut missing, "filefrag", "e2fsprogs");
+        need_program(&mut missing, "e2fsck", "e2fsprogs");
+    }
     if parts.contains(&Part::Shutdown) {
         need_program(&mut missing, "xfs_io", "xfsprogs");
     }

@@ -9,7 +9,7 @@ use super::stop::{Outcome, Stop};
 /// How often a line tells that work goes on.
 const PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// After so many failures of one part the rest is not worth the time.
-const MAX_FAILURES: usize = 5;
+const MAX_FAILURES: usize = 12;
 
 /// The counts of one part on one file system.
 pub struct Report {
