@@ -28,12 +28,39 @@ pub struct Bench {
     pub on_disk: TempDir,
     /// In memory: for the many images of replays.
     pub in_memory: TempDir,
-    stop: Arc<AtomicBool>,
+    wish: Wish,
+}
+
+/// Whether somebody asked to stop: Ctrl-C, SIGTERM, SIGHUP.
+#[derive(Clone)]
+pub struct Wish(Arc<AtomicBool>);
+
+impl Wish {
+    /// Listens from now on.
+    pub fn listen() -> Outcome<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))
+                .map_err(|error| Stop::Setup(format!("signal handler: {error}")))?;
+        }
+        Ok(Wish(stop))
+    }
+
+    /// An error if somebody did.
+    pub fn go_on(&self) -> Outcome<()> {
+        if self.0.load(Ordering::Relaxed) { Err(Stop::Interrupted) } else { Ok(()) }
+    }
 }
 
 impl Bench {
     /// Makes the folders and a key.
-    pub fn new(program: PathBuf, mutation: Option<&str>, folder: &Path, seed: u64) -> Outcome<Self> {
+    pub fn new(
+        program: PathBuf,
+        mutation: Option<&str>,
+        folder: &Path,
+        seed: u64,
+        wish: Wish,
+    ) -> Outcome<Self> {
         let on_disk = folder_in(folder)?;
         let in_memory = folder_in(Path::new("/dev/shm"))?;
         let runtime = in_memory.path().join("runtime");
@@ -50,12 +77,12 @@ impl Bench {
                 .map_err(|error| Stop::Setup(format!("signal handler: {error}")))?;
         }
         let mutated = Pageseal { mutation: mutation.map(str::to_owned), ..pageseal.clone() };
-        Ok(Bench { pageseal, mutated, identity, recipient, seed, on_disk, in_memory, stop })
+        Ok(Bench { pageseal, mutated, identity, recipient, seed, on_disk, in_memory, wish })
     }
 
     /// An error if somebody asked to stop. To be called wherever nothing is half done.
     pub fn go_on(&self) -> Outcome<()> {
-        if self.stop.load(Ordering::Relaxed) { Err(Stop::Interrupted) } else { Ok(()) }
+        self.wish.go_on()
     }
 }
 

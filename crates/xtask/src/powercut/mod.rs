@@ -8,6 +8,7 @@ mod file_system;
 mod image;
 mod job;
 mod journal;
+mod kills;
 mod needs;
 mod private_mounts;
 mod recording;
@@ -23,7 +24,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bench::Bench;
+use bench::{Bench, Wish};
 use file_system::FileSystem;
 use report::Summary;
 use stop::{Outcome, Stop};
@@ -54,6 +55,9 @@ pub struct Arguments {
     /// States of the disk that are tried of each recorded job (part replay) [default: 40]
     #[arg(long, value_name = "N")]
     states: Option<u64>,
+    /// Only faults with these words in their names (part faults)
+    #[arg(long, value_name = "WORDS")]
+    fault: Option<String>,
     /// Repeat the choices of a run (not its timing)
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -131,40 +135,57 @@ fn run_parts(arguments: &Arguments, summary: &mut Summary) -> Outcome<()> {
     }
     let seed = arguments.seed.unwrap_or_else(seed_of_now);
     println!("powercut: --seed {seed}");
+    let wish = Wish::listen()?;
+    if parts != [Part::Kills] {
+        run_on_disks(&parts, arguments, seed, &wish, summary)?;
+    }
+    if parts.contains(&Part::Kills) {
+        let kills = arguments.number(arguments.kills, 40, 1000);
+        summary.add(|report| kills::run(&wish, seed, kills, report))?;
+    }
+    Ok(())
+}
+
+/// The parts that make disks of their own.
+fn run_on_disks(
+    parts: &[Part],
+    arguments: &Arguments,
+    seed: u64,
+    wish: &Wish,
+    summary: &mut Summary,
+) -> Outcome<()> {
     let program = match &arguments.pageseal {
         Some(path) => path.clone(),
         None => build::pageseal(arguments.mutation.as_deref())?,
     };
     let folder = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let bench = Bench::new(program, arguments.mutation.as_deref(), &folder, seed)?;
+    let bench = Bench::new(program, arguments.mutation.as_deref(), &folder, seed, wish.clone())?;
     for part in parts {
-        run_part(part, arguments, &bench, &file_systems, summary)?;
+        run_part(*part, arguments, &bench, summary)?;
     }
     Ok(())
 }
 
-fn run_part(
-    part: Part,
-    arguments: &Arguments,
-    bench: &Bench,
-    file_systems: &[FileSystem],
-    summary: &mut Summary,
-) -> Outcome<()> {
+fn run_part(part: Part, arguments: &Arguments, bench: &Bench, summary: &mut Summary) -> Outcome<()> {
     match part {
         Part::Shutdown => {
             let cuts = arguments.number(arguments.cuts, 12, 100);
             // Btrfs has no such order; part replay has it.
-            for &file_system in file_systems.iter().filter(|&&name| name != FileSystem::Btrfs) {
+            for file_system in arguments.file_systems().into_iter().filter(|&name| name != FileSystem::Btrfs)
+            {
                 summary.add(|report| shutdown::run(bench, file_system, cuts, report))?;
             }
         }
         Part::Replay => {
             let states = arguments.number(arguments.states, 4, 40);
-            for &file_system in file_systems {
+            for file_system in arguments.file_systems() {
                 summary.add(|report| replay::run(bench, file_system, states, report))?;
             }
         }
-        Part::Faults => summary.add(|report| faults::run(bench, arguments.share, report))?,
+        Part::Faults => {
+            let words = arguments.fault.as_deref();
+            summary.add(|report| faults::run(bench, arguments.share, words, report))?;
+        }
         Part::Kills => {}
     }
     Ok(())

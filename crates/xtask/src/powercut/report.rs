@@ -45,6 +45,11 @@ impl Report {
         *self.counts.entry(what.into()).or_default() += 1;
     }
 
+    /// Something happened several times.
+    pub fn add(&mut self, what: &str, count: u64) {
+        *self.counts.entry(what.to_owned()).or_default() += count;
+    }
+
     /// How often it happened.
     pub fn counted(&self, what: &str) -> u64 {
         self.counts.get(what).copied().unwrap_or(0)

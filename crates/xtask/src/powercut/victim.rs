@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -152,11 +151,6 @@ impl Ended {
     /// Its exit code; none if a signal ended it.
     pub fn code(&self) -> Option<i32> {
         self.status.code()
-    }
-
-    /// Whether somebody's SIGKILL ended it.
-    pub fn was_killed(&self) -> bool {
-        self.status.signal() == Some(rustix::process::Signal::KILL.as_raw())
     }
 
     /// No signal, no panic, and one of these exit codes.

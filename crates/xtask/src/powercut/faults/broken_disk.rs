@@ -1,11 +1,12 @@
 //! Disks that answer with errors.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 
 use pageseal_testkit::Generator;
-use rustix::fs::{SeekFrom, seek};
+use rustix::fs::{Advice, MemfdFlags, SealFlags, fadvise, fcntl_add_seals, memfd_create};
 
 use super::super::bench::Bench;
 use super::super::disk::{Disk, Fault};
@@ -19,28 +20,58 @@ use super::super::tool;
 use super::scene::{NEXT_STEP, Scene};
 
 const IMAGE_BYTES: u64 = 320 << 20;
-const CHECK_THE_DISK: &str = "check the disk";
 
-/// The loop device's file loses its second half. Reads behind its end fail; writes make it longer again.
+/// The loop device's file loses its second half, and cannot grow again: reads and writes behind its end fail. Without the
+/// seal, the first write there would make it longer, and what lies between would read as zeros without an error.
 pub fn backing_truncated(bench: &Bench, mode: Mode) -> Outcome<String> {
     let mut scene = Scene::new(bench, FileSystem::Ext4, 200 << 20)?;
     let cut = middle_of_the_file(&scene)?;
-    // Nothing of the file may be in the cache.
-    scene.remount()?;
+    scene.unmount()?;
     let image = scene.image.clone();
-    let file = File::options().read(true).write(true).open(&image).at("open", &image)?;
+    let memory = memfd_create("pageseal-powercut", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+    let mut backing = File::from(memory.at("make a file in memory for", &image)?);
+    io::copy(&mut File::open(&image).at("open", &image)?, &mut backing).at("copy", &image)?;
+    scene.mount_from(&PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), backing.as_raw_fd())))?;
     let mut tail = Vec::new();
     let ended = scene.job_with(Form::Plain, mode, 2, || {
-        tool::run("sync", ["-f".as_ref(), scene.folder.as_os_str()])?;
-        tail = fs::read(&image).at("read", &image)?.split_off(cut as usize);
-        file.set_len(cut).at("cut", &image)
+        forget_cached(&scene)?;
+        tail = read_from(&backing, cut).at("read", &image)?;
+        backing.set_len(cut).at("cut", &image)?;
+        fcntl_add_seals(&backing, SealFlags::GROW).at("seal", &image)
     })?;
-    ended.expect(&[5], &[CHECK_THE_DISK, NEXT_STEP])?;
+    ended.expect(&[5], &["check the disk", "pageseal resume"])?;
     scene.unmount()?;
-    put_back(&file, cut, &tail).at("restore", &image)?;
+    let head = read_from(&backing, 0).at("read", &image)?;
+    fs::write(&image, [head, tail].concat()).at("restore", &image)?;
+    check_file_system(&scene)?;
     scene.mount_from(&image)?;
     scene.recover(Way::Resume)?;
     Ok("exit 5, with the backing restored resumed".into())
+}
+
+fn read_from(mut file: &File, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// As the administrator does when ext4 has found an error.
+fn check_file_system(scene: &Scene<'_>) -> Outcome<()> {
+    let mut fsck = tool::command("e2fsck");
+    let output = fsck.args(["-p".as_ref(), scene.image.as_os_str()]).output().at("e2fsck", &scene.image)?;
+    // 1 means that errors were corrected.
+    let told = String::from_utf8_lossy(&output.stdout);
+    check(output.status.code().is_some_and(|code| code <= 1), || format!("e2fsck: {}: {told}", output.status))
+}
+
+/// Takes the file out of the cache, so that reads go to the disk. The command has read it all: it looks for a trailer in the
+/// last 128 MiB before it begins.
+fn forget_cached(scene: &Scene<'_>) -> Outcome<()> {
+    let path = scene.plain();
+    tool::run("sync", ["-f".as_ref(), scene.folder.as_os_str()])?;
+    let file = File::open(&path).at("open", &path)?;
+    fadvise(&file, 0, None, Advice::DontNeed).at("uncache", &path)
 }
 
 /// Where on the disk the middle of the file lies, in bytes.
@@ -64,24 +95,6 @@ fn middle_of_the_file(scene: &Scene<'_>) -> Outcome<u64> {
         }
     }
     found.ok_or_else(|| Stop::Setup(format!("filefrag does not say where the middle lies: {text}")))
-}
-
-/// Gives the file its end again. What was written there meanwhile stays.
-fn put_back(file: &File, cut: u64, tail: &[u8]) -> std::io::Result<()> {
-    let end = cut + tail.len() as u64;
-    file.set_len(end)?;
-    let mut at = cut;
-    while at < end {
-        let hole = seek(file, SeekFrom::Hole(at))?.min(end);
-        let data = seek(file, SeekFrom::Data(hole)).unwrap_or(end).min(end);
-        file.write_all_at(&tail[(hole - cut) as usize..(data - cut) as usize], hole)?;
-        // Behind this piece, if it was one: what was a hole is data now.
-        at = data.max(hole);
-        if data == end {
-            break;
-        }
-    }
-    Ok(())
 }
 
 pub fn reads_fail(bench: &Bench, mode: Mode) -> Outcome<String> {
@@ -119,6 +132,7 @@ fn breaks(bench: &Bench, mode: Mode, file_system: FileSystem, fault: Fault) -> O
     disk.record();
     scene.mount_from(disk.file())?;
     let ended = scene.job_with(Form::Plain, mode, 2, || {
+        forget_cached(&scene)?;
         disk.set_fault(fault);
         Ok(())
     })?;
@@ -149,11 +163,7 @@ pub fn turns_read_only(bench: &Bench, mode: Mode) -> Outcome<String> {
     ended.expect(&[5], &[NEXT_STEP])?;
     scene.try_way(Way::Resume)?.expect_codes(&[1, 5])?;
     scene.unmount()?;
-    // As the administrator does; 1 means that errors were corrected.
-    let mut fsck = tool::command("e2fsck");
-    let status =
-        fsck.args(["-p".as_ref(), scene.image.as_os_str()]).output().at("e2fsck", &scene.image)?.status;
-    check(status.code().is_some_and(|code| code <= 1), || format!("e2fsck: {status}"))?;
+    check_file_system(&scene)?;
     scene.mount_from(&scene.image.clone())?;
     scene.recover(Way::Rollback)?;
     Ok("exit 5, writable again rolled back".into())

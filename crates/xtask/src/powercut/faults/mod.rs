@@ -49,9 +49,10 @@ const CASES: &[Case] = &[
 ];
 
 /// Runs all cases; of a share, each with the first of its modes only.
-pub fn run(bench: &Bench, is_share: bool, report: &mut Report) -> Outcome<()> {
+pub fn run(bench: &Bench, is_share: bool, words: Option<&str>, report: &mut Report) -> Outcome<()> {
     report.begin("faults");
-    for (index, case) in CASES.iter().enumerate() {
+    let is_meant = |case: &&Case| words.is_none_or(|words| case.name.contains(words));
+    for (index, case) in CASES.iter().filter(is_meant).enumerate() {
         let modes = if is_share { &case.modes[..1] } else { case.modes };
         for &mode in modes {
             bench.go_on()?;

@@ -55,12 +55,6 @@ impl<'a> Scene<'a> {
         self.mounted.take().map_or(Ok(()), Mounted::unmount)
     }
 
-    /// Unmounts and mounts, so that nothing of it is in the cache.
-    pub fn remount(&mut self) -> Outcome<()> {
-        self.unmount()?;
-        self.mount_from(&self.image.clone())
-    }
-
     pub fn device_name(&self) -> String {
         self.mounted.as_ref().map_or_else(String::new, Mounted::device_name)
     }
