@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use pageseal::{
-    Control, DecryptOptions, EncryptOptions, ErrorClass, Identities, JobError, Notice, Refusal,
+    Control, DecryptOptions, EncryptOptions, ErrorClass, Identities, IoChoice, JobError, Notice, Refusal,
     ResilienceChoice, ResumeOptions, decrypt_in_place, encrypt_in_place, rollback, verify,
 };
 use support::{Keys, Recorder, WINDOW, digest, folder, names_in, skip, succeeds, write_content};
@@ -191,6 +191,44 @@ fn a_full_btrfs_stops_the_job_and_room_lets_it_go_back() {
     }
     assert_eq!(digest(&file), content);
     assert_eq!(names_in(&mount.at), ["file"]);
+}
+
+/// A journal that cannot be written is not a damaged one: the job stays open, and the error says that there is no space.
+#[test]
+fn going_on_on_a_full_btrfs_is_an_interruption_and_no_damage() {
+    for (io, resilience) in
+        [(IoChoice::Buffered, ResilienceChoice::Checksum), (IoChoice::Mmap, ResilienceChoice::Journal)]
+    {
+        let Some(mount) = Mount::image("mkfs.btrfs", 192 << 20) else { return };
+        let key_folder = folder();
+        let keys = Keys::new(key_folder.path());
+        let file = mount.at.join("file");
+        let content = write_content(&file, 12 * WINDOW, 3);
+        fs::File::open(&file).unwrap().sync_all().unwrap();
+        let at = mount.at.clone();
+        let recorder = Recorder::at_first_window(move || fill(&at));
+        let recipients = std::slice::from_ref(&keys.recipient);
+        let options = EncryptOptions { io, resilience, ..EncryptOptions::default() };
+        let result = encrypt_in_place(&file, recipients, &options, &recorder.control());
+        let options = ResumeOptions { io, ..ResumeOptions::default() };
+        let go_back = || rollback(&file, &Identities::none(), &options, &Control::silent());
+        // It can come out either way, as its own old blocks are freed; mostly it does not.
+        if let Err(error) = result {
+            assert_says_no_space(&error);
+            if let Err(error) = go_back() {
+                assert_says_no_space(&error);
+                let _ = fs::remove_file(mount.at.join("filler"));
+                succeeds("sync", &["-f", mount.at.to_str().unwrap()]);
+                go_back().unwrap();
+            }
+            assert_eq!(digest(&file), content, "{io:?}");
+        }
+    }
+}
+
+fn assert_says_no_space(error: &JobError) {
+    assert_eq!(error.class(), ErrorClass::Interrupted, "{error:?}");
+    assert!(format!("{error:?}").contains("StorageFull"), "{error:?}");
 }
 
 fn fill(at: &Path) {

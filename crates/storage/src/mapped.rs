@@ -2,7 +2,11 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
-use rustix::{fs::FallocateFlags, io::Errno, param::page_size};
+use rustix::{
+    fs::{FallocateFlags, fstatvfs},
+    io::Errno,
+    param::page_size,
+};
 
 use crate::{
     BufferedFile, MappedRange, Storage, StorageError, mapped_memory::MappedMemory, space, storage::range_end,
@@ -83,9 +87,15 @@ impl MappedFile {
         }
         // Under a hole of a full disk reading succeeds and storing does not.
         match space::allocate(self.file(), FallocateFlags::KEEP_SIZE, offset, length) {
-            Err(error) if error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) => Err(error),
-            _ => Ok(()),
+            Err(error) if error.raw_os_error() == Some(Errno::NOSPC.raw_os_error()) => return Err(error),
+            _ => {}
         }
+        // Copy on write takes new space for each store, whatever is allocated.
+        let left = fstatvfs(self.file())?;
+        if left.f_bavail.saturating_mul(left.f_frsize) < length {
+            return Err(Errno::NOSPC.into());
+        }
+        Ok(())
     }
 }
 

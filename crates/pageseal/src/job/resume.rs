@@ -19,7 +19,7 @@ use super::begin::{context, keep_from_swap, storage};
 use super::journal_file::{FileLog, JournalAuthenticator, journal_place};
 use super::plan::io_for_records;
 use super::workers::Workers;
-use super::{decrypt, encrypt, finish, finished, job_key, recover};
+use super::{decrypt, encrypt, finish, finished, job_key, public_kind, recover};
 use crate::control::Control;
 use crate::error::{Damage, InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::{Identities, unwrap_slots};
@@ -189,6 +189,31 @@ fn journal_damage(place: &JournalPlace, error: &JournalError) -> JobError {
     OpenError::Damaged { path: place.path.clone(), damage }.into()
 }
 
+/// What the journal says could not be made durable, on a full disk for example: the job is as open as it was.
+fn journal_unwritable(
+    target: &Target,
+    place: &JournalPlace,
+    header: &JournalHeader,
+    phase: Option<PhaseRecord>,
+    error: JournalError,
+) -> JobError {
+    let total_bytes = header.geometry.data_len();
+    let rolling_back = phase.is_some_and(|phase| phase.direction == Direction::Backward);
+    let below = match phase.map_or(0, |phase| phase.watermark.min(header.geometry.chunk_count())) {
+        0 => 0,
+        watermark => header.geometry.bytes_of_chunks(0, watermark).1,
+    };
+    JobError::Interrupted {
+        path: target.path.clone(),
+        kind: public_kind(header.job),
+        rolling_back,
+        done_bytes: if rolling_back { total_bytes - below } else { below },
+        total_bytes,
+        journal: place.path.clone(),
+        cause: InterruptCause::Journal { source: Box::new(error) },
+    }
+}
+
 /// A journal whose MACs are right, and the keys that showed it.
 struct Unlocked {
     journal: Journal,
@@ -233,11 +258,13 @@ fn unlock(
     let keys = Arc::new(authenticate(&target.path, superblock, suite, &key)?);
     keep_from_swap(&keys);
     check_macs(&place.path, &copy, &slots, &keys.metadata)?;
+    let phase = journal.phase_unverified();
     let (journal, replay) =
         journal.verify(Arc::new(JournalAuthenticator(Arc::clone(&keys)))).map_err(|error| match error {
             JournalError::Unprotected { .. } => {
                 OpenError::Damaged { path: target.path.clone(), damage: Damage::Unprotected }.into()
             }
+            JournalError::Io { .. } => journal_unwritable(target, place, &header, phase, error),
             other => journal_damage(place, &other),
         })?;
     let resting = match header.job {
