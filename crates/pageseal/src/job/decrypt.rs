@@ -68,6 +68,8 @@ pub(crate) fn begin(
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes())?;
     if options.verify_first {
         verify_chunks(&target.path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
+    } else {
+        crate::verify::check_paddings(&target.path, &*sealed.data, &geometry)?;
     }
     let job_id = random_id()?;
     let Some(job_sequence) = sealed.superblock.job_sequence.checked_add(1) else {
