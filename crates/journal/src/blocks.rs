@@ -35,9 +35,28 @@ pub(crate) fn write_record(
     header: &JournalHeader,
     record: &WindowRecord,
 ) -> Result<(), JournalError> {
-    let mut bytes = record
-        .encode(header, |body| auth.mac(labels::WINDOW, body))
-        .map_err(|source| JournalError::WrongPlan { source })?;
+    let mut bytes = encode(auth, header, record)?;
     bytes.resize(bytes.len().next_multiple_of(BLOCK_LEN), 0);
     log.write(&bytes, header.slot_offset(record.sequence))
+}
+
+/// Writes a record that was read once more, and nothing behind it: what is there is not covered by the record, and whoever
+/// refuses the job after this must have changed no byte.
+pub(crate) fn rewrite_record(
+    log: &LatchingLog,
+    auth: &dyn Authenticator,
+    header: &JournalHeader,
+    record: &WindowRecord,
+) -> Result<(), JournalError> {
+    log.write(&encode(auth, header, record)?, header.slot_offset(record.sequence))
+}
+
+fn encode(
+    auth: &dyn Authenticator,
+    header: &JournalHeader,
+    record: &WindowRecord,
+) -> Result<Vec<u8>, JournalError> {
+    record
+        .encode(header, |body| auth.mac(labels::WINDOW, body))
+        .map_err(|source| JournalError::WrongPlan { source })
 }

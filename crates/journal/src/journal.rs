@@ -10,7 +10,7 @@ use pageseal_format::journal::{
 use pageseal_format::labels;
 use pageseal_format::limits::SUPERBLOCK_LEN;
 
-use crate::blocks::{payload_offset_of, watermark_of, write_phase_block, write_record};
+use crate::blocks::{payload_offset_of, rewrite_record, watermark_of, write_phase_block};
 use crate::error::{JournalError, Part};
 use crate::log::{Authenticator, LatchingLog, Log};
 use crate::mark::{Ledger, SettledMark};
@@ -108,7 +108,7 @@ impl Journal {
     ) -> Result<(Self, Replay), JournalError> {
         // Not their payloads: a record is written only once its payload is durable.
         for record in &found.in_flight {
-            write_record(&log, &*auth, &header, record)?;
+            rewrite_record(&log, &*auth, &header, record)?;
         }
         log.sync()?;
         let settled = Frontier { sequence: found.settled_sequence, watermark: found.watermark };

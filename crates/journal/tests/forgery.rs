@@ -110,6 +110,18 @@ fn the_untouched_journal_and_what_it_says() {
 }
 
 #[test]
+fn what_lies_behind_a_record_stays_when_the_record_is_written_again() {
+    let header = encrypt(4);
+    let mut bytes = journal_bytes(&header);
+    // Not covered by the record; the caller may still refuse the job, and must have changed nothing then.
+    let behind = record(&header, 4).end;
+    bytes[behind + 10] = 7;
+    let log = MemLog::of_bytes(bytes.clone());
+    Journal::open(Arc::new(log.clone()), &Limits::TEST).unwrap().verify(auth()).unwrap();
+    assert!(log.bytes() == bytes);
+}
+
+#[test]
 fn settled_slots_are_passed_over_and_may_be_torn() {
     let header = encrypt(4);
     let mut bytes = journal_bytes(&header);

@@ -130,7 +130,7 @@ fn verify_batch(
 }
 
 /// Bytes that nothing authenticates must be zero, so that nothing can hide there.
-fn check_paddings(path: &Path, data: &dyn Storage, geometry: &Geometry) -> Result<(), OpenError> {
+pub(crate) fn check_paddings(path: &Path, data: &dyn Storage, geometry: &Geometry) -> Result<(), OpenError> {
     let table_used = geometry.table_entry_offset(geometry.chunk_count() - 1) + 64;
     let ranges = [
         (geometry.data_len(), geometry.trailer_offset()),

@@ -413,3 +413,36 @@ fn random_flips_over_the_whole_trailer_are_said_or_refused() {
     }
     assert!(said > 300 && refused > 10, "{said} said, {refused} refused");
 }
+
+#[test]
+fn a_padding_is_looked_at_also_where_the_file_is_not_verified_first() {
+    use pageseal::{Input, Output, decrypt_to};
+    let (folder, key_folder) = (folder(), folder());
+    let keys = Keys::new(key_folder.path());
+    let identities = keys.identities();
+    let (sealed, _) = sealed_file(folder.path(), &keys, "file", LEN);
+    let geometry = layout(LEN);
+    let table_end = geometry.table_offset() + geometry.table_len();
+    for (at, name) in [(LEN, "padding"), (table_end - 1, "table padding")] {
+        flip(&sealed, at, 1);
+        for verify_first in [false, true] {
+            let options = DecryptOptions { verify_first, ..DecryptOptions::default() };
+            let (from, to) = (Input::File(sealed.clone()), Output::File(folder.path().join("out")));
+            assert_refused!(
+                folder.path(),
+                Damaged,
+                JobError::Open(OpenError::Damaged { damage: Damage::Padding { .. }, .. }),
+                decrypt_to(&from, &to, &identities, &options, &Control::silent()),
+                "to a file, {name}, {verify_first}"
+            );
+            assert_refused!(
+                folder.path(),
+                Damaged,
+                JobError::Open(OpenError::Damaged { damage: Damage::Padding { .. }, .. }),
+                decrypt_in_place(&sealed, &identities, &options, &Control::silent()),
+                "in place, {name}, {verify_first}"
+            );
+        }
+        flip(&sealed, at, 1);
+    }
+}

@@ -70,6 +70,8 @@ pub(crate) fn begin(
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &*target.surroundings)?;
     if options.verify_first {
         verify_chunks(&target.path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
+    } else {
+        crate::verify::check_paddings(&target.path, &*sealed.data, &geometry)?;
     }
     let surroundings = Arc::clone(&target.surroundings);
     let job_id = random_id(&*surroundings)?;

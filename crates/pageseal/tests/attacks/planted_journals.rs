@@ -1,0 +1,122 @@
+//! A journal beside a file that has no job. A tool that believed its length would cut the file.
+
+use std::fs;
+
+use pageseal::ErrorClass::{Damaged, Refused};
+use pageseal_format::journal::{HEADER_LEN, PHASE_LEN, PHASE_OFFSETS};
+
+use crate::place::{Command, Decrypt, Encrypt, LEN, Place, Resume, ResumeDecrypt, Rollback, Verify};
+use crate::support::{digest, fix_checksum, write_content};
+
+const GOING_ON: [(Command, pageseal::ErrorClass); 3] =
+    [(Resume, Damaged), (ResumeDecrypt, Damaged), (Rollback, Damaged)];
+const PLAIN: [(Command, pageseal::ErrorClass); 3] =
+    [(Encrypt, Refused), (Decrypt, Refused), (Verify, Refused)];
+
+/// An empty file under the journal's name.
+#[test]
+fn an_empty_journal_beside_a_plain_file_truncates_nothing() {
+    for len in [0, 1, 4096, 70_000, LEN] {
+        let place = Place::new();
+        let content = place.make(len);
+        fs::write(place.journal(), []).unwrap();
+        place.assert_refused(&place.file(), &format!("{len} bytes"), &GOING_ON);
+        place.assert_refused(&place.file(), &format!("{len} bytes"), &PLAIN);
+        assert_eq!(digest(&place.file()), content);
+    }
+}
+
+/// A journal that says that the plaintext has no byte, in every phase, with right checksums and no right MAC.
+#[test]
+fn a_forged_journal_of_length_zero_beside_a_plain_file_truncates_nothing() {
+    let place = Place::new();
+    place.make(LEN);
+    let real = place.encrypt_half();
+    place.run(Rollback, &place.file()).unwrap();
+    let content = digest(&place.file());
+    for job in [1, 2] {
+        for phase in 1..=6_u8 {
+            for direction in [0, 1] {
+                let forged = of_length_zero(&real, job, phase, direction);
+                fs::write(place.journal(), forged).unwrap();
+                let case = format!("job {job}, phase {phase}, direction {direction}");
+                // What FINISHED says is compared with the file: it is not empty.
+                let class = if phase == 6 { Refused } else { Damaged };
+                let expected = [(Resume, class), (ResumeDecrypt, class), (Rollback, class)];
+                place.assert_refused(&place.file(), &case, &expected);
+                place.assert_refused(&place.file(), &case, &PLAIN);
+            }
+        }
+    }
+    assert_eq!(digest(&place.file()), content);
+}
+
+fn of_length_zero(real: &[u8], job: u8, phase: u8, direction: u8) -> Vec<u8> {
+    use pageseal_format::{Geometry, Limits, journal::RecordKind, journal::slot_stride};
+    let geometry = Geometry::new(0, 16, &Limits::PRODUCTION).unwrap();
+    let window_len = 4_u64 << 20;
+    let mut journal = real.to_vec();
+    journal[10] = job;
+    journal[56..64].fill(0);
+    journal[64..72].copy_from_slice(&window_len.to_le_bytes());
+    let stride = slot_stride(&geometry, window_len, RecordKind::Fingerprints);
+    journal[72..80].copy_from_slice(&stride.to_le_bytes());
+    fix_checksum(&mut journal[..HEADER_LEN]);
+    // The copy of the superblock must be of the same geometry.
+    let at = pageseal_format::journal::SUPERBLOCK_COPY_OFFSET as usize;
+    let mut block = pageseal_format::Superblock::parse(&journal[at..at + 4096], &Limits::PRODUCTION).unwrap();
+    block.geometry = geometry;
+    journal[at..at + 4096].copy_from_slice(&block.encode(|_| [0; 32])[..]);
+    for offset in PHASE_OFFSETS.map(|offset| offset as usize) {
+        journal[offset + 32] = phase;
+        journal[offset + 33] = direction;
+        journal[offset + 40..offset + 56].fill(0);
+        fix_checksum(&mut journal[offset..offset + PHASE_LEN]);
+    }
+    journal
+}
+
+/// The real journal of an empty file, by the same owner, beside another file: all its MACs are right.
+#[test]
+fn the_authentic_journal_of_an_empty_file_truncates_no_other() {
+    let place = Place::new();
+    place.make(0);
+    // An empty file has no window at which to stop, so the journal is copied while the job runs.
+    let (journal, kept) = (place.journal(), place.elsewhere("journal"));
+    let copy = kept.clone();
+    let recorder = CopyEarly(Box::new(move || {
+        if journal.exists() && !copy.exists() {
+            fs::copy(&journal, &copy).unwrap();
+        }
+    }));
+    let options = pageseal::EncryptOptions { job_key: pageseal::JobKeyMode::Disk, ..Default::default() };
+    let control = pageseal::Control { progress: &recorder, ..pageseal::Control::silent() };
+    let recipients = std::slice::from_ref(&place.keys.recipient);
+    pageseal::encrypt_in_place(&place.file(), recipients, &options, &control).unwrap();
+    fs::remove_file(place.sealed()).unwrap();
+    for len in [1, 4096, 61_440, LEN] {
+        let content = write_content(&place.file(), len, 79);
+        fs::copy(&kept, place.journal()).unwrap();
+        let before = crate::support::Snapshot::of(place.path());
+        for command in [Resume, ResumeDecrypt, Rollback, Encrypt, Decrypt, Verify] {
+            place.run(command, &place.file()).expect_err("a foreign journal");
+            before.assert_unchanged(place.path(), &format!("{command:?}, {len} bytes"));
+        }
+        assert_eq!(digest(&place.file()), content);
+    }
+}
+
+/// Does something at every report of progress.
+struct CopyEarly(Box<dyn Fn() + Send + Sync>);
+
+impl pageseal::Progress for CopyEarly {
+    fn stage(&self, _: pageseal::Stage, _: u64, _: u64) {
+        self.0();
+    }
+
+    fn advance(&self, _: u64) {
+        self.0();
+    }
+
+    fn notice(&self, _: &pageseal::Notice) {}
+}

@@ -1,0 +1,4 @@
+//! See `pageseal_fuzz_bodies::bodies::journal_parse`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| pageseal_fuzz_bodies::bodies::journal_parse(data));
