@@ -24,8 +24,14 @@ pub(crate) fn write_phase_block(
     auth: &dyn Authenticator,
     record: &PhaseRecord,
 ) -> Result<(), JournalError> {
+    let (offset, block) = phase_block(auth, record);
+    log.write(&block[..], offset)
+}
+
+/// Where a phase goes, and its bytes.
+pub(crate) fn phase_block(auth: &dyn Authenticator, record: &PhaseRecord) -> (u64, Vec<u8>) {
     let block = record.encode(|body| auth.mac(labels::PHASE, body));
-    log.write(&block[..], PHASE_OFFSETS[(record.sequence % 2) as usize])
+    (PHASE_OFFSETS[(record.sequence % 2) as usize], block.to_vec())
 }
 
 /// Writes a record in whole blocks, with zeros behind it: the disk need not read anything first.

@@ -10,7 +10,7 @@ use pageseal_format::journal::{
 use pageseal_format::labels;
 use pageseal_format::limits::SUPERBLOCK_LEN;
 
-use crate::blocks::{payload_offset_of, rewrite_record, watermark_of, write_phase_block};
+use crate::blocks::{payload_offset_of, phase_block, rewrite_record, watermark_of, write_phase_block};
 use crate::error::{JournalError, Part};
 use crate::log::{Authenticator, LatchingLog, Log};
 use crate::mark::{Ledger, SettledMark};
@@ -161,7 +161,7 @@ impl Journal {
         &self.header
     }
 
-    /// What phases say from now on: the boot of the running system, or [`PhaseRecord::DATA_LOST`]. A new journal takes the
+    /// What phases say from now on: the boot of the running system. A new journal takes the
     /// header's, an opened one that of its last phase.
     pub fn set_boot_id(&mut self, boot_id: pageseal_format::Id) {
         self.boot_id = boot_id;
@@ -219,6 +219,25 @@ impl Journal {
             self.abandon_reservations();
         }
         Ok(())
+    }
+
+    /// Says that windows were lost which nothing can store again, so that nobody goes on with the job. For a job whose records are
+    /// not synced (resilience `process`) after a sync has failed, also one of the journal itself; so this is tried although the
+    /// journal refuses everything else by then, and may not arrive. Nothing is said unless windows may be in flight.
+    pub fn try_to_say_lost(&mut self) {
+        if self.phase.phase != Phase::Running || self.phase.clean {
+            return;
+        }
+        let record = PhaseRecord {
+            sequence: self.phase.sequence + 1,
+            boot_id: PhaseRecord::DATA_LOST,
+            watermark: self.retired.watermark,
+            window_sequence: self.retired.sequence,
+            ..self.phase
+        };
+        let (offset, block) = phase_block(&*self.auth, &record);
+        // Best effort: what is wrong with the log was said already.
+        let _ = self.log.try_regardless(&block[..], offset);
     }
 
     /// Overwrites the key area with zeros and syncs. On flash the old bytes may survive.

@@ -86,6 +86,12 @@ impl LatchingLog {
         self.attempt(LogOperation::Reserve, len, |log| log.reserve(len))
     }
 
+    /// Writes and syncs whatever has failed before. For a last word that may or may not arrive.
+    pub(crate) fn try_regardless(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.log.write_all_at(buf, offset)?;
+        self.log.sync()
+    }
+
     fn attempt<T>(
         &self,
         operation: LogOperation,

@@ -5,8 +5,10 @@ use std::time::Duration;
 use pageseal_testkit::crash::{Campaign, Cell, Missing, Options};
 
 /// Seeds that once failed, and what they found.
-const FOUND: [(u64, &str); 1] =
-    [(145, "a job that was refused for want of space left its job key in the freed blocks of the journal")];
+const FOUND: [(u64, &str); 2] = [
+    (145, "a job that was refused for want of space left its job key in the freed blocks of the journal"),
+    (221, "with `process`, a failed sync of the journal lost its records, and the job could be gone on with"),
+];
 
 fn options(seeds: u64) -> Options {
     Options {

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use pageseal_crypto::Suite;
 use pageseal_format::Superblock;
-use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, PhaseRecord, Resilience};
-use pageseal_journal::{Journal, SettledMark};
+use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, Resilience};
+use pageseal_journal::{Journal, JournalError, LogOperation, SettledMark};
 use pageseal_protections::{Protection, is_on};
 use pageseal_storage::Folder;
 
@@ -69,7 +69,7 @@ impl ActiveJob {
         match result {
             Ok(()) => finish::settle_names(self, direction, control),
             Err(cause) => {
-                self.remember_lost_data(direction, &mark, &cause);
+                self.remember_lost_data(&cause);
                 Err(self.interrupted(direction, mark.watermark(), cause))
             }
         }
@@ -78,16 +78,18 @@ impl ActiveJob {
     /// A failed sync marks pages clean that the medium does not have. With records that are kept until the data is synced, recovery
     /// stores them again; `process` retires windows without a sync, so nothing would, and the job must not be resumed.
     /// Best effort: the journal may be beyond writing too.
-    pub(crate) fn remember_lost_data(
-        &mut self,
-        direction: Direction,
-        mark: &SettledMark,
-        cause: &InterruptCause,
-    ) {
-        let sync_failed = matches!(cause, InterruptCause::Io { what: SYNCING, .. });
+    pub(crate) fn remember_lost_data(&mut self, cause: &InterruptCause) {
+        let sync_failed = match cause {
+            InterruptCause::Io { what, .. } => *what == SYNCING,
+            // Its records are not synced either: what is gone from the cache is gone.
+            InterruptCause::Journal { source } => {
+                let error = source.downcast_ref::<JournalError>();
+                matches!(error, Some(JournalError::Io { operation: LogOperation::Sync, .. }))
+            }
+            _ => false,
+        };
         if self.context.resilience == Resilience::Process && sync_failed {
-            self.journal.set_boot_id(PhaseRecord::DATA_LOST);
-            let _ = self.set_phase(Phase::Running, direction, false, mark);
+            self.journal.try_to_say_lost();
         }
     }
 

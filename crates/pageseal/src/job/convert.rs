@@ -197,12 +197,13 @@ pub(super) fn finish_chunk(
     if to == Side::Plain {
         return Ok(TableEntry::default());
     }
-    let tag = seal(job, chunk, planned, piece);
+    let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, planned), piece);
     // A tag that the record already names proves that the same bytes are stored under the same nonce.
     if planned.tag != [0; 32] && planned.tag != tag {
         piece.zeroize();
         return Err(InterruptCause::Worker(format!("chunk {chunk} sealed to another tag than was recorded")));
     }
+    job.surroundings.chunk_leaves(&planned.nonce, &tag);
     Ok(TableEntry { tag, ..*planned })
 }
 

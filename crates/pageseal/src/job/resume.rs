@@ -466,8 +466,7 @@ fn continue_job(
         Ok(Next::Names(direction)) => finish::settle_names(job, direction, control),
         Err(InterruptCause::Damaged(damage)) => Err(job.damaged(damage)),
         Err(cause) => {
-            let start = job.journal.settled_at_start();
-            job.remember_lost_data(direction, &start, &cause);
+            job.remember_lost_data(&cause);
             Err(job.interrupted(direction, watermark, cause))
         }
     }

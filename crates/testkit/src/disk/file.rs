@@ -154,8 +154,10 @@ impl Storage for SimFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let is_short = bytes.len() > 1 && self.disk.lock().generator.below(SHORT_WRITES) == 0;
-        let first = if is_short { bytes.len() / 2 } else { bytes.len() };
+        // A short write, too, ends at a page.
+        let pages = bytes.len() / PAGE;
+        let is_short = pages > 1 && self.disk.lock().generator.below(SHORT_WRITES) == 0;
+        let first = if is_short { pages / 2 * PAGE } else { bytes.len() };
         self.write_part(&bytes[..first], offset)?;
         if is_short { self.write_part(&bytes[first..], offset + first as u64) } else { Ok(()) }
     }
