@@ -80,10 +80,12 @@ fn check_moved(site: &mut Site<'_>, meddling: Meddling) -> Result<(), String> {
 
 /// Its content was changed. The tool may refuse, at any point; what it says is whole must be.
 fn check_changed(site: &mut Site<'_>, meddling: Meddling, generator: &mut Generator) -> Result<(), String> {
+    let mut changed_bytes = usize::from(matches!(meddling, Meddling::Write(_)));
     for _ in 0..generator.below(MOST_RUNS) {
         site.come_back(*generator.pick(&[Fault::PowerCut, Fault::Kill]));
         if generator.below(2) == 0 && matches!(meddling, Meddling::Write(_)) {
             site.meddle(Meddling::Write(generator.below(1000) as u16));
+            changed_bytes += 1;
         }
         if !site.has_journal() {
             break;
@@ -97,8 +99,33 @@ fn check_changed(site: &mut Site<'_>, meddling: Meddling, generator: &mut Genera
             let _ = site.go_on(back, &pageseal::Control::silent());
         }
     }
-    match site.reused_a_nonce() {
-        true => Err("a nonce sealed two plaintexts".into()),
-        false => Ok(()),
+    if site.reused_a_nonce() {
+        return Err("a nonce sealed two plaintexts".into());
     }
+    let name = if site.disk.look(|state| state.has(SEALED)) { SEALED } else { PLAIN };
+    match site.read(name) {
+        Ok(found) if !site.has_journal() => check_content(site.plaintext(), &found, meddling, changed_bytes),
+        // Damage that is said to be damage.
+        _ => Ok(()),
+    }
+}
+
+/// What opens, or is plain at the end of a job, is the plaintext but for what somebody wrote into it.
+fn check_content(
+    plaintext: &[u8],
+    found: &[u8],
+    meddling: Meddling,
+    changed_bytes: usize,
+) -> Result<(), String> {
+    let kept = match meddling {
+        // Cut off is lost, and may have been grown again.
+        Meddling::Cut(_) => return Ok(()),
+        Meddling::Append if found.len() >= plaintext.len() => &found[..plaintext.len()],
+        _ => found,
+    };
+    let differences = kept.iter().zip(plaintext).filter(|(found, expected)| found != expected).count();
+    if kept.len() == plaintext.len() && differences <= changed_bytes {
+        return Ok(());
+    }
+    Err(format!("{differences} bytes differ though {changed_bytes} were changed, of {}", found.len()))
 }

@@ -336,6 +336,11 @@ impl<'k> Site<'k> {
         read.map_err(|error| format!("the sealed file does not open: {error:?}"))
     }
 
+    /// What the file held before everything.
+    pub fn plaintext(&self) -> &[u8] {
+        &self.plaintext
+    }
+
     /// The file itself, whatever its name.
     pub fn inode(&self) -> u64 {
         self.inode
