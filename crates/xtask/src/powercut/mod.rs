@@ -45,7 +45,7 @@ pub struct Arguments {
     /// Use only this file system; can be repeated
     #[arg(long, value_enum, value_name = "NAME")]
     file_system: Vec<FileSystem>,
-    /// A small share of everything, for every change: below two minutes
+    /// A small share of everything, for every change
     #[arg(long)]
     share: bool,
     /// Power cuts on each file system (part shutdown) [default: 100]
@@ -79,11 +79,11 @@ pub struct Arguments {
 pub enum Part {
     /// The file system drops all that is not on disk, at random moments
     Shutdown,
-    /// SIGKILL at random moments; SIGTERM and SIGINT
+    /// SIGKILL at random moments
     Kills,
-    /// Full disks, broken disks, other processes at the file
+    /// Full disks, broken disks, other processes at the file, SIGTERM and SIGINT
     Faults,
-    /// Every state that a disk can be left in by a lost cache, rebuilt from a record of its writes
+    /// States that a lost cache can leave a disk in, made from a record of all its writes and flushes
     Replay,
 }
 
