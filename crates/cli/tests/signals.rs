@@ -1,4 +1,4 @@
-//! Ctrl-C leaves a job that can be resumed or undone, and says so.
+//! Ctrl-C and SIGTERM leave a job that can be resumed or undone, and says so.
 
 mod support;
 
@@ -26,11 +26,11 @@ fn run_and_signal(folder: &Folder, arguments: &[&str], journal: &str, signal: Si
 
 /// Encrypts `a` and `b` and stops in the middle of `a`. The machine may be so fast that `a` is done before the signal
 /// comes; then it is opened and tried again.
-fn interrupted_encrypt(folder: &Folder, recipient: &str) -> Output {
+fn interrupted_encrypt(folder: &Folder, recipient: &str, signal: Signal) -> Output {
     // One slow thread, so that there is time to stop.
     let arguments = ["encrypt", "--threads", "1", "--suite", "xchacha20-poly1305", "-r", recipient, "a", "b"];
     for _ in 0..10 {
-        let output = run_and_signal(folder, &arguments, "a.pageseal-journal", Signal::INT);
+        let output = run_and_signal(folder, &arguments, "a.pageseal-journal", signal);
         if code(&output) == 5 {
             return output;
         }
@@ -45,13 +45,13 @@ fn interrupted_encrypt(folder: &Folder, recipient: &str) -> Output {
 }
 
 #[test]
-fn ctrl_c_leaves_a_job_that_resume_finishes_and_rollback_undoes() {
+fn ctrl_c_and_sigterm_leave_a_job_that_resume_finishes_and_rollback_undoes() {
     let (folder, recipient) = Folder::with_key();
     let original = content(LEN);
     folder.write("a", &original);
     folder.write("b", b"short");
 
-    let stopped = interrupted_encrypt(&folder, &recipient);
+    let stopped = interrupted_encrypt(&folder, &recipient, Signal::INT);
     let told = stderr(&stopped);
     assert!(told.contains("pageseal: error: a is half converted: stopped as asked"), "{told}");
     assert!(told.contains("run `pageseal resume a` to go on or `pageseal rollback a` to undo"), "{told}");
@@ -63,7 +63,9 @@ fn ctrl_c_leaves_a_job_that_resume_finishes_and_rollback_undoes() {
     assert!(folder.read("a") == original, "rollback restores every byte");
     assert!(!folder.exists("a.pageseal-journal"));
 
-    interrupted_encrypt(&folder, &recipient);
+    // `kill`, `systemctl stop` and shutdowns ask the same by SIGTERM.
+    let stopped = interrupted_encrypt(&folder, &recipient, Signal::TERM);
+    assert!(stderr(&stopped).contains("a is half converted: stopped as asked"), "{}", stderr(&stopped));
     folder.succeed(["resume", "-i", "key.txt", "a"]);
     folder.succeed(["verify", "-i", "key.txt", "a.sealed"]);
     folder.succeed(["decrypt", "-i", "key.txt", "a.sealed"]);

@@ -25,7 +25,9 @@ use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bench::{Bench, Wish};
+use clap::builder::PossibleValuesParser;
 use file_system::FileSystem;
+use pageseal_protections::Protection;
 use report::Summary;
 use stop::{Outcome, Stop};
 
@@ -43,7 +45,7 @@ pub struct Arguments {
     /// Use only this file system; can be repeated
     #[arg(long, value_enum, value_name = "NAME")]
     file_system: Vec<FileSystem>,
-    /// A small share of everything, for every change: below two minutes
+    /// A small share of everything, for every change
     #[arg(long)]
     share: bool,
     /// Power cuts on each file system (part shutdown) [default: 100]
@@ -62,7 +64,7 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Part replay with this protection switched off: exit code 0 if the loss is detected
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(Protection::ALL.map(Protection::name)))]
     mutation: Option<String>,
     /// Test this executable instead of building one
     #[arg(long, value_name = "PATH", conflicts_with = "mutation")]
@@ -77,11 +79,11 @@ pub struct Arguments {
 pub enum Part {
     /// The file system drops all that is not on disk, at random moments
     Shutdown,
-    /// SIGKILL at random moments; SIGTERM and SIGINT
+    /// SIGKILL at random moments
     Kills,
-    /// Full disks, broken disks, other processes at the file
+    /// Full disks, broken disks, other processes at the file, SIGTERM and SIGINT
     Faults,
-    /// Every state that a disk can be left in by a lost cache, rebuilt from a record of its writes
+    /// States that a lost cache can leave a disk in, made from a record of all its writes and flushes
     Replay,
 }
 
@@ -140,7 +142,7 @@ fn run_parts(arguments: &Arguments, summary: &mut Summary) -> Outcome<()> {
         run_on_disks(&parts, arguments, seed, &wish, summary)?;
     }
     if parts.contains(&Part::Kills) {
-        let kills = arguments.number(arguments.kills, 40, 1000);
+        let kills = arguments.number(arguments.kills, 20, 1000);
         summary.add(|report| kills::run(&wish, seed, kills, report))?;
     }
     Ok(())
@@ -169,7 +171,7 @@ fn run_on_disks(
 fn run_part(part: Part, arguments: &Arguments, bench: &Bench, summary: &mut Summary) -> Outcome<()> {
     match part {
         Part::Shutdown => {
-            let cuts = arguments.number(arguments.cuts, 12, 100);
+            let cuts = arguments.number(arguments.cuts, 10, 100);
             // Btrfs has no such order; part replay has it.
             for file_system in arguments.file_systems().into_iter().filter(|&name| name != FileSystem::Btrfs)
             {
@@ -177,7 +179,7 @@ fn run_part(part: Part, arguments: &Arguments, bench: &Bench, summary: &mut Summ
             }
         }
         Part::Replay => {
-            let states = arguments.number(arguments.states, 4, 40);
+            let states = arguments.number(arguments.states, 2, 40);
             for file_system in arguments.file_systems() {
                 summary.add(|report| replay::run(bench, file_system, states, report))?;
             }

@@ -1,5 +1,5 @@
-//! Block replay: every state that a lost cache could have left the disk in, as far as chance finds them, mounted by the
-//! kernel and recovered by the command.
+//! Block replay: states that a lost cache could have left the disk in, chosen at random, mounted by the kernel and recovered
+//! by the command.
 
 use std::path::PathBuf;
 

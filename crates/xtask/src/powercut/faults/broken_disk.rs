@@ -9,7 +9,7 @@ use pageseal_testkit::Generator;
 use rustix::fs::{Advice, MemfdFlags, SealFlags, fadvise, fcntl_add_seals, memfd_create};
 
 use super::super::bench::Bench;
-use super::super::disk::{Disk, Fault};
+use super::super::disk::Fault;
 use super::super::file_system::FileSystem;
 use super::super::image::copy_image;
 use super::super::job::{Mode, Way};
@@ -128,19 +128,16 @@ fn breaks(bench: &Bench, mode: Mode, file_system: FileSystem, fault: Fault) -> O
     let image = scene.image.clone();
     let base = bench.on_disk.path().join("base.img");
     copy_image(&image, &base)?;
-    let disk = Disk::serve(&image, &bench.on_disk.path().join("fuse"))?;
-    disk.record();
-    scene.mount_from(disk.file())?;
+    scene.mount_through_disk()?;
     let ended = scene.job_with(Form::Plain, mode, 2, || {
         forget_cached(&scene)?;
-        disk.set_fault(fault);
+        scene.disk()?.set_fault(fault);
         Ok(())
     })?;
-    check(disk.faults_hit() > 0, || format!("the broken disk was not noticed: {ended}"))?;
-    disk.set_fault(Fault::None);
+    check(scene.disk()?.faults_hit() > 0, || format!("the broken disk was not noticed: {ended}"))?;
+    scene.disk()?.set_fault(Fault::None);
     ended.expect(&[5], &["check the disk", "pageseal resume"])?;
-    scene.unmount()?;
-    let events = disk.take_down()?;
+    let events = scene.take_down_disk()?;
     if fault == Fault::Flushes {
         // What could not be flushed is lost.
         let all = events.len();

@@ -200,11 +200,7 @@ fn expect_names(scene: &Scene<'_>, expected: &[&str], ended: &Ended) -> Outcome<
 /// The first line of what was said.
 fn gist(ended: &Ended) -> String {
     let line = ended.stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("(silent)");
-    line.trim()
-        .split_whitespace()
-        .map(|word| word.rsplit('/').next().unwrap_or(word))
-        .collect::<Vec<_>>()
-        .join(" ")
+    line.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or(word)).collect::<Vec<_>>().join(" ")
 }
 
 fn set_len(scene: &Scene<'_>, name: &str, len: u64) -> Outcome<()> {

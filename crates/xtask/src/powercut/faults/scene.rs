@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::bench::Bench;
+use super::super::disk::{Disk, Event};
 use super::super::file_system::FileSystem;
 use super::super::image::{Mounted, make_image};
 use super::super::job::{Mode, SUITES, Way, recover, start_job, start_way};
@@ -25,6 +26,8 @@ pub struct Scene<'a> {
     pub image: PathBuf,
     file_system: FileSystem,
     mounted: Option<Mounted>,
+    /// Below the mount, so it goes after it.
+    disk: Option<Disk>,
 }
 
 impl<'a> Scene<'a> {
@@ -39,6 +42,7 @@ impl<'a> Scene<'a> {
             image,
             file_system,
             mounted: None,
+            disk: None,
         };
         scene.mount_from(&scene.image.clone())?;
         scene.content.write(&scene.folder)?;
@@ -49,6 +53,26 @@ impl<'a> Scene<'a> {
     pub fn mount_from(&mut self, image: &Path) -> Outcome<()> {
         self.mounted = Some(Mounted::mount(image, &self.folder, self.file_system)?);
         Ok(())
+    }
+
+    /// Mounts the image through a disk that remembers and can break.
+    pub fn mount_through_disk(&mut self) -> Outcome<()> {
+        let disk = Disk::serve(&self.image, &self.bench.on_disk.path().join("fuse"))?;
+        disk.record();
+        self.mount_from(disk.file())?;
+        self.disk = Some(disk);
+        Ok(())
+    }
+
+    /// The disk that can break.
+    pub fn disk(&self) -> Outcome<&Disk> {
+        self.disk.as_ref().ok_or_else(|| Stop::Setup("this scene has no disk that breaks".into()))
+    }
+
+    /// Unmounts, takes that disk away, and returns what happened to it.
+    pub fn take_down_disk(&mut self) -> Outcome<Vec<Event>> {
+        self.unmount()?;
+        self.disk.take().map_or(Ok(Vec::new()), Disk::take_down)
     }
 
     pub fn unmount(&mut self) -> Outcome<()> {
