@@ -56,6 +56,7 @@ fn check(data_len: u64, log2: u8, limits: &Limits) {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "thousands of lengths, minutes in Miri")]
 fn layout_near_every_border_and_for_every_chunk_size() {
     for limits in [Limits::PRODUCTION, Limits::TEST] {
         for log2 in limits.chunk_log2s() {

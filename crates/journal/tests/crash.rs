@@ -1,4 +1,5 @@
 //! A job is stopped at every operation on its log, the power goes, and it goes on: nothing may be lost.
+#![cfg(not(miri))] // Thousands of checksums, each of which takes Miri seconds.
 
 mod common;
 
