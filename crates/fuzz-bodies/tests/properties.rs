@@ -8,8 +8,15 @@ use pageseal_fuzz_bodies::BODIES;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Random inputs a body.
+/// Random inputs a body, unless `PAGESEAL_FUZZ_CASES` says how many.
 const CASES: u32 = 400;
+
+fn config() -> ProptestConfig {
+    let given =
+        std::env::var("PAGESEAL_FUZZ_CASES").ok().map(|value| value.parse().expect("a number of cases"));
+    // Failures are kept as findings, not as seeds of this generator.
+    ProptestConfig { cases: given.unwrap_or(CASES), failure_persistence: None, ..ProptestConfig::default() }
+}
 
 fn kept(folder: &str, target: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fuzz").join(folder).join(target);
@@ -61,8 +68,7 @@ fn input() -> impl Strategy<Value = Vec<u8>> {
 macro_rules! property {
     ($name:ident) => {
         proptest! {
-            // Failures are kept as findings, not as seeds of this generator.
-            #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) })]
+            #![proptest_config(config())]
 
             #[test]
             fn $name(bytes in input()) {
