@@ -58,7 +58,7 @@ pub fn run(bench: &Bench, file_system: FileSystem, states: u64, report: &mut Rep
             break;
         }
     }
-    replay.finish()
+    replay.finish(all)
 }
 
 fn sessions() -> Vec<Session> {
@@ -221,6 +221,7 @@ impl Replay<'_> {
             return Ok(());
         };
         self.report.count("not mountable, torn blocks (file system)");
+        println!("{first:?}");
         let second = self.recover_state(recording, medium, point, loss.without_torn_writes(), wish);
         if is_of_the_file_system(&second) {
             self.report.count("not mountable, whole writes lost (file system)");
@@ -258,8 +259,14 @@ impl Replay<'_> {
         })
     }
 
-    fn finish(self) -> Outcome<()> {
-        let Some(name) = &self.bench.mutated.mutation else { return Ok(()) };
+    fn finish(self, all: u64) -> Outcome<()> {
+        let Some(name) = &self.bench.mutated.mutation else {
+            let recovered = self.report.counted(STATES);
+            // Else the file system would hide from us what the command does.
+            return check(recovered * 10 >= all * 9, || {
+                format!("only {recovered} of {all} states were recovered")
+            });
+        };
         check(self.report.counted(LOSSES) > 0, || format!("without {name} nothing was lost: not caught"))?;
         self.report.note(format!("caught: without {name} data is lost, and this test says so"));
         Ok(())
