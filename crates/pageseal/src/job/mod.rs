@@ -4,6 +4,7 @@
 
 mod active;
 mod begin;
+mod belongs;
 mod context;
 mod convert;
 mod decrypt;
@@ -20,6 +21,7 @@ mod plan;
 mod rebuild;
 mod recover;
 mod resume;
+mod unlock;
 mod workers;
 
 pub use decrypt::decrypt_in_place;

@@ -1,0 +1,155 @@
+//! Opening the journal of an interrupted job: finding it, the file key, and whether a key holder wrote it.
+
+use std::sync::Arc;
+
+use pageseal_crypto::{DerivedKeys, FileKey, Suite};
+use pageseal_format::journal::{Direction, JobKind, JournalHeader, PhaseRecord};
+use pageseal_format::limits::SUPERBLOCK_LEN;
+use pageseal_format::{FileState, Superblock};
+use pageseal_journal::{Journal, JournalError, Replay, UnverifiedJournal};
+use pageseal_storage::Storage;
+
+use super::active::JournalPlace;
+use super::begin::keep_from_swap;
+use super::journal_file::{FileLog, JournalAuthenticator};
+use super::{job_key, public_kind};
+use crate::error::{Damage, InterruptCause, JobError, OpenError, Refusal};
+use crate::keys::{Identities, unwrap_slots};
+use crate::sealed::{
+    FoundSuperblock, Located, SuperblockCopy, authenticate, check_macs, check_writable, hash_of, locate,
+};
+use crate::target::Target;
+
+/// The journal, of which nothing is to be believed yet, and the file that it is.
+pub(super) fn open_journal(
+    target: &Target,
+    place: &JournalPlace,
+) -> Result<(UnverifiedJournal, Arc<dyn Storage>), JobError> {
+    let log = match place.folder.open_storage(&place.name) {
+        Ok(log) => log,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(without_journal(target, place));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            return Err(Refusal::Locked { path: place.path.clone() }.into());
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            let what = "something else";
+            return Err(Refusal::NotRegular { path: place.path.clone(), what }.into());
+        }
+        Err(source) => return Err(OpenError::Io { path: place.path.clone(), offset: 0, source }.into()),
+    };
+    let unreadable = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
+    match Journal::open(Arc::new(FileLog(Arc::clone(&log))), &target.limits) {
+        Ok(journal) => Ok((journal, log)),
+        Err(JournalError::Io { source, .. }) => Err(unreadable(source).into()),
+        Err(error) => Err(journal_damage(place, &error)),
+    }
+}
+
+/// No journal: either there is nothing to go on with, or the file cannot be recovered without it.
+fn without_journal(target: &Target, place: &JournalPlace) -> JobError {
+    let path = target.path.clone();
+    let in_job =
+        |copy: &SuperblockCopy| copy.good().is_some_and(|found| found.superblock.state != FileState::Sealed);
+    match locate(&*target.data, &target.limits) {
+        Ok(Located::Trailer { a, b }) if in_job(&a) || in_job(&b) => {
+            let damage = Damage::JournalMissing { journal: place.path.clone() };
+            OpenError::Damaged { path, damage }.into()
+        }
+        Ok(_) => Refusal::NothingToResume { path }.into(),
+        Err((offset, source)) => OpenError::Io { path, offset, source }.into(),
+    }
+}
+
+fn journal_damage(place: &JournalPlace, error: &JournalError) -> JobError {
+    let damage = Damage::Journal { what: error.to_string() };
+    OpenError::Damaged { path: place.path.clone(), damage }.into()
+}
+
+/// What the journal says could not be made durable, on a full disk for example: the job is as open as it was.
+fn journal_unwritable(
+    target: &Target,
+    place: &JournalPlace,
+    header: &JournalHeader,
+    phase: Option<PhaseRecord>,
+    error: JournalError,
+) -> JobError {
+    let total_bytes = header.geometry.data_len();
+    let rolling_back = phase.is_some_and(|phase| phase.direction == Direction::Backward);
+    let below = match phase.map_or(0, |phase| phase.watermark.min(header.geometry.chunk_count())) {
+        0 => 0,
+        watermark => header.geometry.bytes_of_chunks(0, watermark).1,
+    };
+    JobError::Interrupted {
+        path: target.path.clone(),
+        kind: public_kind(header.job),
+        rolling_back,
+        done_bytes: if rolling_back { total_bytes - below } else { below },
+        total_bytes,
+        journal: place.path.clone(),
+        cause: InterruptCause::Journal { source: Box::new(error) },
+    }
+}
+
+/// A journal whose MACs are right, and the keys that showed it.
+pub(super) struct Unlocked {
+    pub(super) journal: Journal,
+    pub(super) replay: Replay,
+    pub(super) keys: Arc<DerivedKeys>,
+    pub(super) suite: Suite,
+    pub(super) resting: Superblock,
+    pub(super) slots: Vec<u8>,
+}
+
+pub(super) fn unlock(
+    target: &Target,
+    place: &JournalPlace,
+    journal: UnverifiedJournal,
+    identities: &Identities,
+) -> Result<Unlocked, JobError> {
+    let header = journal.header().clone();
+    let bad = |what: &str| {
+        let damage = Damage::Journal { what: what.to_owned() };
+        JobError::from(OpenError::Damaged { path: place.path.clone(), damage })
+    };
+    let mut block = Box::new([0; SUPERBLOCK_LEN]);
+    block.copy_from_slice(journal.superblock_block());
+    let copy = FoundSuperblock::parse(block, &target.limits).map_err(|error| bad(&error.to_string()))?;
+    let slots = journal.slot_area_bytes().to_vec();
+    let area = journal.slot_area().clone();
+    let superblock = &copy.superblock;
+    let same = superblock.file_id == header.file_id
+        && superblock.geometry == header.geometry
+        && superblock.suite == header.suite
+        && area.file_id == header.file_id;
+    if !same {
+        return Err(bad("its parts belong to different files"));
+    }
+    check_writable(&target.path, superblock)?;
+    let suite = Suite::try_from(header.suite).map_err(|error| bad(&error.to_string()))?;
+    let key: FileKey =
+        match job_key::recover(&*target.surroundings, journal.key_area(), &header.job_id, &header.file_id) {
+            Some(key) => key,
+            None => unwrap_slots(&area, &hash_of(superblock, suite), identities)?,
+        };
+    let keys = Arc::new(authenticate(&target.path, superblock, suite, &key)?);
+    keep_from_swap(&keys);
+    check_macs(&place.path, &copy, &slots, &keys.metadata)?;
+    let phase = journal.phase_unverified();
+    let (journal, replay) =
+        journal.verify(Arc::new(JournalAuthenticator(Arc::clone(&keys)))).map_err(|error| match error {
+            JournalError::Unprotected { .. } => {
+                OpenError::Damaged { path: target.path.clone(), damage: Damage::Unprotected }.into()
+            }
+            JournalError::Io { .. } => journal_unwritable(target, place, &header, phase, error),
+            other => journal_damage(place, &other),
+        })?;
+    let resting = match header.job {
+        JobKind::Encrypt => copy.superblock,
+        JobKind::Decrypt => {
+            Superblock { job_sequence: header.job_sequence, job_id: header.job_id, ..copy.superblock }
+        }
+    };
+    Ok(Unlocked { journal, replay, keys, suite, resting, slots })
+}
