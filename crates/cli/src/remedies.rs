@@ -211,6 +211,10 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             "put {} back beside the file it belongs to, or name the right one with --journal PATH",
             shell_quote(journal)
         ),
+        Refusal::JournalOfOthers { journal, .. } => format!(
+            "if you know that it is yours, give it to the owner of the file (`chown`) and to nobody else (`chmod go-w`); else remove {}",
+            shell_quote(journal)
+        ),
         Refusal::NoSpace { needed_bytes, .. } => format!(
             "free {} on that file system, or keep the journal on another one with --journal PATH",
             format_size(*needed_bytes)

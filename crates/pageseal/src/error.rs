@@ -155,6 +155,19 @@ pub enum Refusal {
         /// The journal.
         journal: PathBuf,
     },
+    /// Somebody who may not write to the file may have written the journal.
+    #[error(
+        "{} may have been written by others: {who} can write to it, and not to {}",
+        journal.display(), file.display()
+    )]
+    JournalOfOthers {
+        /// The journal.
+        journal: PathBuf,
+        /// The file.
+        file: PathBuf,
+        /// Who can write to the journal.
+        who: String,
+    },
     /// Not enough room for trailer or journal.
     #[error("no space: {needed_bytes} more bytes are needed for {}", path.display())]
     NoSpace {

@@ -1,8 +1,11 @@
 //! A file through the page cache, by `pread` and `pwrite`.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
-use crate::{Storage, space, storage::range_end};
+use crate::storage::{Writers, range_end};
+use crate::{Storage, space};
 
 /// A file read and written by copies: `pread` and `pwrite`, no mapping.
 #[derive(Debug)]
@@ -70,6 +73,12 @@ impl Storage for BufferedFile {
 
     fn set_modified(&self, modified: (i64, u32)) -> io::Result<()> {
         crate::attributes::set_modified(&self.file, modified)
+    }
+
+    fn writers(&self) -> io::Result<Option<Writers>> {
+        let metadata = self.file.metadata()?;
+        let mode = metadata.mode();
+        Ok(Some(Writers { owner: metadata.uid(), group: mode & 0o020 != 0, others: mode & 0o002 != 0 }))
     }
 
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {

@@ -7,7 +7,7 @@ use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
 use pageseal_protections::{Protection, is_on};
 
 use crate::lock::{FileLock, LockError};
-use crate::{Access, BufferedFile, Directory, FileIdentity, Storage};
+use crate::{Access, BufferedFile, Directory, FileIdentity, Storage, Writers};
 
 /// A folder with files in it. Every [`Directory`] is one. Names are single components.
 pub trait Folder: Send + Sync + Debug {
@@ -144,5 +144,9 @@ impl Storage for Locked {
 
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
         self.file.punch_hole(offset, len)
+    }
+
+    fn writers(&self) -> io::Result<Option<Writers>> {
+        self.file.writers()
     }
 }

@@ -58,4 +58,4 @@ pub use folder::Folder;
 pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
 pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;
-pub use storage::{MappedRange, Storage};
+pub use storage::{MappedRange, Storage, Writers};

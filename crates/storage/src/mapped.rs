@@ -9,7 +9,8 @@ use rustix::{
 };
 
 use crate::{
-    BufferedFile, MappedRange, Storage, StorageError, mapped_memory::MappedMemory, space, storage::range_end,
+    BufferedFile, MappedRange, Storage, StorageError, Writers, mapped_memory::MappedMemory, space,
+    storage::range_end,
 };
 
 /// How much is brought in by one call: large enough to make the call's cost vanish, small enough that
@@ -180,6 +181,10 @@ impl Storage for MappedFile {
 
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
         self.file.is_hole(offset, len)
+    }
+
+    fn writers(&self) -> io::Result<Option<Writers>> {
+        self.file.writers()
     }
 
     fn as_mapped(&self) -> Option<&dyn MappedRange> {

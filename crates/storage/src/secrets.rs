@@ -57,6 +57,12 @@ pub fn is_volatile_file_system(path: &Path) -> io::Result<bool> {
     Ok(is_volatile(&statfs(path)?))
 }
 
+/// The user whose rights this process has.
+#[must_use]
+pub fn effective_user() -> u32 {
+    geteuid().as_raw()
+}
+
 /// A directory of this user's for secrets that must not survive a power cut: `pageseal` in
 /// `$XDG_RUNTIME_DIR`, else `/dev/shm/pageseal-UID`. It is created if missing and has mode 0700.
 ///
@@ -69,7 +75,7 @@ pub fn runtime_directory() -> Option<PathBuf> {
 }
 
 fn runtime_directory_in(runtime: Option<&Path>, shared: &Path) -> Option<PathBuf> {
-    let user = geteuid().as_raw();
+    let user = effective_user();
     let in_runtime = || {
         let parent = open_directory(CWD, runtime.filter(|path| path.is_absolute())?).ok()?;
         is_private(&parent, user).then_some(())?;
@@ -154,7 +160,7 @@ mod tests {
         let nowhere = temp.path().join("missing");
         set_mode(temp.path(), 0o755);
         assert_eq!(runtime_directory_in(Some(temp.path()), &nowhere), None, "open parent");
-        let name = format!("pageseal-{}", geteuid().as_raw());
+        let name = format!("pageseal-{}", effective_user());
         let shared = temp.path().join(&name);
         assert_eq!(runtime_directory_in(None, temp.path()), Some(shared.clone()));
         set_mode(&shared, 0o750);

@@ -90,10 +90,29 @@ pub trait Storage: Send + Sync + Debug {
         Ok(false)
     }
 
+    /// Who may write to the file; `None` where there are no owners.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    fn writers(&self) -> io::Result<Option<Writers>> {
+        Ok(None)
+    }
+
     /// The mapping, if this storage has one.
     fn as_mapped(&self) -> Option<&dyn MappedRange> {
         None
     }
+}
+
+/// Who may write to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writers {
+    /// User id of the owner, who always may.
+    pub owner: u32,
+    /// Whether the group may, or an access control list names somebody who may.
+    pub group: bool,
+    /// Whether everybody may.
+    pub others: bool,
 }
 
 /// Memory that *is* the file's content.

@@ -8,6 +8,7 @@ use pageseal_format::limits::SUPERBLOCK_LEN;
 use pageseal_format::{FileState, Superblock};
 use pageseal_journal::{Journal, JournalError, Replay, UnverifiedJournal};
 use pageseal_storage::Storage;
+use pageseal_storage::secrets::effective_user;
 
 use super::active::JournalPlace;
 use super::begin::keep_from_swap;
@@ -39,12 +40,36 @@ pub(super) fn open_journal(
         }
         Err(source) => return Err(OpenError::Io { path: place.path.clone(), offset: 0, source }.into()),
     };
+    check_writers(target, place, &*log)?;
     let unreadable = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
     match Journal::open(Arc::new(FileLog(Arc::clone(&log))), &target.limits) {
         Ok(journal) => Ok((journal, log)),
         Err(JournalError::Io { source, .. }) => Err(unreadable(source).into()),
         Err(error) => Err(journal_damage(place, &error)),
     }
+}
+
+/// A MAC proves that whoever holds the file key wrote the journal, and anybody can draw a file key: one who may write to the folder
+/// but not to the file could plant a journal of his own beside it, and have the file sealed under a key that he knows. So only those
+/// count who could write to the file themselves, and the user who runs this.
+fn check_writers(target: &Target, place: &JournalPlace, log: &dyn Storage) -> Result<(), JobError> {
+    let unreadable = |source| OpenError::Io { path: place.path.clone(), offset: 0, source };
+    let journal = log.writers().map_err(unreadable)?;
+    let file = target.data.writers().map_err(unreadable)?;
+    let (Some(journal), Some(file)) = (journal, file) else { return Ok(()) };
+    // Root needs no journal to do what it likes.
+    let trusted = [file.owner, effective_user(), 0];
+    let who = if !trusted.contains(&journal.owner) {
+        format!("user {}", journal.owner)
+    } else if journal.others && !file.others {
+        "everybody".to_owned()
+    } else if journal.group && !file.group && !file.others {
+        "a group".to_owned()
+    } else {
+        return Ok(());
+    };
+    let (journal, file) = (place.path.clone(), target.path.clone());
+    Err(Refusal::JournalOfOthers { journal, file, who }.into())
 }
 
 /// No journal: either there is nothing to go on with, or the file cannot be recovered without it.

@@ -1,17 +1,44 @@
 //! A journal beside a file that has no job. A tool that believed its length would cut the file.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use pageseal::ErrorClass::{Damaged, Refused};
 use pageseal_format::journal::{HEADER_LEN, PHASE_LEN, PHASE_OFFSETS};
 
 use crate::place::{Command, Decrypt, Encrypt, LEN, Place, Resume, ResumeDecrypt, Rollback, Verify};
-use crate::support::{digest, fix_checksum, write_content};
+use crate::support::{digest, fix_checksum, skip, write_content};
 
 const GOING_ON: [(Command, pageseal::ErrorClass); 3] =
     [(Resume, Damaged), (ResumeDecrypt, Damaged), (Rollback, Damaged)];
 const PLAIN: [(Command, pageseal::ErrorClass); 3] =
     [(Encrypt, Refused), (Decrypt, Refused), (Verify, Refused)];
+
+/// Whoever may write to the folder and not to the file could leave an authentic journal there, under a file key of its own, and the file
+/// would be sealed for it. What gives it away is who could have written the journal.
+#[test]
+fn a_journal_that_others_could_have_written_is_refused() {
+    let place = Place::new();
+    place.make(LEN);
+    let content = digest(&place.file());
+    fs::write(place.journal(), place.encrypt_half()).unwrap();
+    let refused = [(Resume, Refused), (ResumeDecrypt, Refused), (Rollback, Refused)];
+    for mode in [0o620, 0o602, 0o666] {
+        fs::set_permissions(place.journal(), fs::Permissions::from_mode(mode)).unwrap();
+        place.assert_refused(&place.file(), &format!("mode {mode:o}"), &refused);
+    }
+    fs::set_permissions(place.journal(), fs::Permissions::from_mode(0o600)).unwrap();
+    let owner = fs::metadata(place.journal()).unwrap().uid();
+    if chown(place.journal(), Some(owner + 12_345), None).is_ok() {
+        place.assert_refused(&place.file(), "somebody else's", &refused);
+        // Who owns the file may.
+        chown(place.file(), Some(owner + 12_345), None).unwrap();
+    } else {
+        skip("the right to give files away");
+    }
+    place.run(Rollback, &place.file()).unwrap();
+    assert_eq!(digest(&place.file()), content);
+}
 
 /// An empty file under the journal's name.
 #[test]
