@@ -30,8 +30,16 @@ impl FileKey {
     /// # Errors
     /// [`RandomError`] if the system has no random bytes to give.
     pub fn random() -> Result<Self, RandomError> {
+        Self::filled(fill_random)
+    }
+
+    /// A new key whose bytes `fill` draws, in the memory that the key stays in.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub fn filled<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
         let mut key = Secret::zeroed();
-        fill_random(key.bytes_mut())?;
+        fill(key.bytes_mut())?;
         Ok(Self(key))
     }
 

@@ -1,7 +1,7 @@
 //! Parts of the journal on their way to the log.
 
 use pageseal_format::journal::{
-    JournalHeader, PHASE_OFFSETS, PhaseRecord, WindowRecord, payload_offset_in_slot,
+    JournalHeader, PHASE_OFFSETS, Phase, PhaseRecord, WindowRecord, payload_offset_in_slot,
 };
 use pageseal_format::labels;
 use pageseal_format::limits::BLOCK_LEN;
@@ -29,9 +29,28 @@ pub(crate) fn write_phase_block(
 }
 
 /// Where a phase goes, and its bytes.
-pub(crate) fn phase_block(auth: &dyn Authenticator, record: &PhaseRecord) -> (u64, Vec<u8>) {
+fn phase_block(auth: &dyn Authenticator, record: &PhaseRecord) -> (u64, Vec<u8>) {
     let block = record.encode(|body| auth.mac(labels::PHASE, body));
     (PHASE_OFFSETS[(record.sequence % 2) as usize], block.to_vec())
+}
+
+/// Writes a phase that says that windows were lost, if any may be in flight. Best effort, on a log that has failed already.
+pub(crate) fn try_to_say_lost(
+    log: &LatchingLog,
+    auth: &dyn Authenticator,
+    phase: &PhaseRecord,
+    window_sequence: u64,
+    watermark: u64,
+) {
+    if phase.phase != Phase::Running || phase.clean {
+        return;
+    }
+    let sequence = phase.sequence + 1;
+    let boot_id = PhaseRecord::DATA_LOST;
+    let record = PhaseRecord { sequence, boot_id, watermark, window_sequence, ..*phase };
+    let (offset, block) = phase_block(auth, &record);
+    // What is wrong with the log was said already.
+    let _ = log.try_regardless(&block, offset);
 }
 
 /// Writes a record in whole blocks, with zeros behind it: the disk need not read anything first.

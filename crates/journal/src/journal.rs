@@ -10,7 +10,7 @@ use pageseal_format::journal::{
 use pageseal_format::labels;
 use pageseal_format::limits::SUPERBLOCK_LEN;
 
-use crate::blocks::{payload_offset_of, phase_block, rewrite_record, watermark_of, write_phase_block};
+use crate::blocks::{payload_offset_of, rewrite_record, try_to_say_lost, watermark_of, write_phase_block};
 use crate::error::{JournalError, Part};
 use crate::log::{Authenticator, LatchingLog, Log};
 use crate::mark::{Ledger, SettledMark};
@@ -225,19 +225,8 @@ impl Journal {
     /// not synced (resilience `process`) after a sync has failed, also one of the journal itself; so this is tried although the
     /// journal refuses everything else by then, and may not arrive. Nothing is said unless windows may be in flight.
     pub fn try_to_say_lost(&mut self) {
-        if self.phase.phase != Phase::Running || self.phase.clean {
-            return;
-        }
-        let record = PhaseRecord {
-            sequence: self.phase.sequence + 1,
-            boot_id: PhaseRecord::DATA_LOST,
-            watermark: self.retired.watermark,
-            window_sequence: self.retired.sequence,
-            ..self.phase
-        };
-        let (offset, block) = phase_block(&*self.auth, &record);
-        // Best effort: what is wrong with the log was said already.
-        let _ = self.log.try_regardless(&block[..], offset);
+        let SettledMark { sequence, watermark, .. } = self.retired;
+        try_to_say_lost(&self.log, &*self.auth, &self.phase, sequence, watermark);
     }
 
     /// Overwrites the key area with zeros and syncs. On flash the old bytes may survive.

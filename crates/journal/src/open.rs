@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use pageseal_format::journal::{
     HEADER_LEN, HEADER_OFFSET, JournalHeader, KEY_AREA_LEN, KEY_AREA_OFFSET, KeyArea, PHASE_LEN,
-    PHASE_OFFSETS, PhaseRecord, RECORD_HEAD_LEN, RING_OFFSET, RecordKind, SLOT_AREA_COPY_OFFSET,
+    PHASE_OFFSETS, PhaseRecord, RECORD_HEAD_LEN, RING_OFFSET, RecordKind, Resilience, SLOT_AREA_COPY_OFFSET,
     SUPERBLOCK_COPY_OFFSET, WindowRecord,
 };
 use pageseal_format::limits::{SLOT_AREA_LEN, SUPERBLOCK_LEN};
 use pageseal_format::{FileState, FormatError, Limits, SlotArea, Superblock, labels, mac_of};
 use zeroize::Zeroizing;
 
-use crate::error::{Contradiction, JournalError, Part};
+use crate::blocks::try_to_say_lost;
+use crate::error::{Contradiction, JournalError, LogOperation, Part};
 use crate::journal::Journal;
 use crate::log::{Authenticator, LatchingLog, Log};
 use crate::replay::{Inspection, Replay, decide};
@@ -139,7 +140,13 @@ impl UnverifiedJournal {
         self.log.write(&self.fixed[..PHASE_OFFSETS[0] as usize], 0)?;
         let at = PHASE_OFFSETS[(found.phase.sequence % 2) as usize];
         self.log.write(part(&self.fixed, at, PHASE_LEN), at)?;
-        Journal::resume(self.log, auth, self.header, found)
+        let (log, phase) = (self.log.clone(), found.phase);
+        let not_synced = self.header.resilience == Resilience::Process;
+        let resumed = Journal::resume(self.log, Arc::clone(&auth), self.header, found);
+        if not_synced && matches!(resumed, Err(JournalError::Io { operation: LogOperation::Sync, .. })) {
+            try_to_say_lost(&log, &*auth, &phase, phase.window_sequence, phase.watermark);
+        }
+        resumed
     }
 
     fn verified_phase(&self, auth: &dyn Authenticator) -> Result<PhaseRecord, JournalError> {

@@ -21,7 +21,6 @@ use crate::error::{JobError, OpenError, Refusal};
 use crate::keys::{Recipient, wrap_slot};
 use crate::surroundings::{Draw, Surroundings};
 use crate::target::Target;
-use zeroize::Zeroizing;
 
 /// Keys of a file that is being sealed for the first time.
 pub(crate) struct FileKeys {
@@ -37,9 +36,8 @@ pub(crate) fn make_file_keys(
     chunk_log2: u8,
 ) -> Result<FileKeys, Refusal> {
     let file_id = random_id(surroundings)?;
-    let mut bytes = Zeroizing::new([0; 32]);
-    surroundings.fill_random(Draw::FileKey, &mut bytes[..]).map_err(|_| Refusal::Random)?;
-    let file_key = FileKey::from_bytes(*bytes);
+    let draw = |bytes: &mut [u8]| surroundings.fill_random(Draw::FileKey, bytes);
+    let file_key = FileKey::filled(draw).map_err(|_| Refusal::Random)?;
     file_key.lock_with(&NoSwap);
     let keys = Arc::new(DerivedKeys::derive(&file_key, &KeyContext { suite, chunk_log2, file_id }));
     keep_from_swap(&keys);

@@ -21,12 +21,11 @@ pub(crate) fn make(
     if mode == JobKeyMode::None {
         return Ok(KeyArea::Empty);
     }
-    let mut bytes = Zeroizing::new([0; 32]);
-    surroundings.fill_random(Draw::JobKey, &mut bytes[..]).map_err(|_| Refusal::Random)?;
-    let job_key = JobKey::from_bytes(*bytes);
+    let draw = |bytes: &mut [u8]| surroundings.fill_random(Draw::JobKey, bytes);
+    let job_key = JobKey::filled(draw).map_err(|_| Refusal::Random)?;
     let wrapped = job_key.wrap(job_id, file_id, file_key).map_err(|_| Refusal::Random)?;
     if mode == JobKeyMode::Disk {
-        return Ok(KeyArea::Inside { wrapped, job_key: bytes });
+        return Ok(KeyArea::Inside { wrapped, job_key: Zeroizing::new(*job_key.expose()) });
     }
     let kept = surroundings.keep_job_key(job_id, job_key.expose());
     Ok(if kept { KeyArea::Outside { wrapped } } else { KeyArea::Empty })

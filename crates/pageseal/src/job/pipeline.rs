@@ -4,6 +4,7 @@
 //! the store stage only as a [`CommittedWindow`], which nothing but a durable journal commit can make.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::Scope;
 
 use pageseal_format::TableEntry;
 use pageseal_format::journal::{Direction, RecordKind};
@@ -40,6 +41,18 @@ type Windows<'s> = Handover<'s, CommittedWindow, StoredWindow, SettledMark, Inte
 fn guard(windows: &Windows<'_>, stage: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(stage)).is_err() {
         windows.fail(InterruptCause::Worker("a stage of the pipeline panicked".into()));
+    }
+}
+
+/// Starts the thread of a stage. If the system has none to give, the job fails, and so the other stages do not wait for this one.
+fn start_stage<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    windows: &Windows<'_>,
+    name: &str,
+    stage: impl FnOnce() + Send + 'scope,
+) {
+    if let Err(error) = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, stage) {
+        windows.fail(InterruptCause::Worker(format!("no thread could be started: {error}")));
     }
 }
 
@@ -80,12 +93,12 @@ pub(crate) fn run(
     }
     let end = std::thread::scope(|scope| {
         let stages = &windows;
-        scope.spawn(move || {
+        start_stage(scope, stages, "pageseal-store", move || {
             let _turn = Turn::enter(schedule, 1);
             guard(stages, || store_stage(job, stages));
             stages.close_stored();
         });
-        scope.spawn(move || {
+        start_stage(scope, stages, "pageseal-settle", move || {
             let _turn = Turn::enter(schedule, 2);
             guard(stages, || settle_stage(job, stages, control));
         });

@@ -65,6 +65,10 @@ impl<'a> Explorer<'a> {
         let explorer = Explorer { start, keys, tally, depth, ends, cell };
         let mut path = DefaultHasher::new();
         explorer.start.scenario.configuration().hash(&mut path);
+        if cell.job.is_continuation() {
+            // Each seed interrupts the job somewhere else.
+            explorer.start.scenario.seed.hash(&mut path);
+        }
         for moment in &moments {
             explorer.crash_at(moment, &history, &path, 1)?;
         }
@@ -105,6 +109,7 @@ impl<'a> Explorer<'a> {
     ) -> Result<(), String> {
         let mut path = path.clone();
         moment.number.hash(&mut path);
+        moment.operation.place().hash(&mut path);
         // Chance depends on where this is and on nothing that came before, so that one state more or less changes no other.
         let generator = &mut Generator::new(path.finish() ^ self.start.scenario.seed);
         for mut choices in self.power_cuts(moment, generator) {
@@ -160,6 +165,8 @@ impl<'a> Explorer<'a> {
         if again {
             site.disk.record();
         }
+        // A power cut that the judge adds is not one that the recovery had.
+        let before = site.history(None);
         let ending =
             Protected::run(|| site.recover_and_judge()).map_err(|error| format!("{}: {error}", what()))?;
         self.tally.count_recovery(&self.cell, ending == Ending::SaidToBeLost);
@@ -176,7 +183,7 @@ impl<'a> Explorer<'a> {
                 ends: self.ends.clone(),
                 cell: self.cell,
             };
-            let history = site.history(None);
+            let history = History { past: site.history(None).past, ..before };
             for _ in 0..2.min(moments.len()) {
                 let moment = generator.pick(&moments);
                 next.crash_at(moment, &history, &path, crashes + 1)

@@ -43,6 +43,13 @@ pub fn play(start: &Start, keys: &Keys, tally: &Tally, number: u64) -> Result<()
         });
         let is_done = outcome.map_err(|error| format!("after {played:?}: {error}"))?;
         site.come_back(fault);
+        if is_done && hit == 0 {
+            // What is called done is on the medium, and needs no recovery.
+            site.come_back(Fault::PowerCut);
+            let what = |error| format!("called done, after {played:?}: {error}");
+            tally.count_faulted();
+            return site.judge(true).map_err(what);
+        }
         if is_done || !site.has_journal() {
             break;
         }

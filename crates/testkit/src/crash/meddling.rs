@@ -75,7 +75,11 @@ fn check_moved(site: &mut Site<'_>, meddling: Meddling) -> Result<(), String> {
     if site.has_journal() {
         return site.recover_and_judge().map(|_| ());
     }
-    site.judge_content(if has_trailer { SEALED } else { PLAIN })
+    let name = if has_trailer { SEALED } else { PLAIN };
+    site.judge_content(name)?;
+    site.judge_secrets(true)?;
+    site.come_back(Fault::PowerCut);
+    site.judge_content(name)
 }
 
 /// Its content was changed. The tool may refuse, at any point; what it says is whole must be.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pageseal::simulation::World;
+use pageseal::simulation::journal::{PHASE_LEN, PHASE_OFFSETS, Phase, PhaseRecord};
 use pageseal::{
     Cancellation, Control, Damage, Identities, IdentitySource, JobError, JobOutcome, JobReport, KeyError,
     OpenError, Passphrase, PassphrasePrompt, Progress, Recipient, Refusal, Stage, generate_identity,
@@ -268,15 +269,28 @@ impl<'k> Site<'k> {
     /// What a mode does not promise to survive, it must say.
     fn may_be_lost(&self, error: &JobError) -> bool {
         let JobError::Open(OpenError::Damaged { damage, .. }) = error else { return false };
+        if !self.has_windows_in_the_open() {
+            return false;
+        }
         match self.scenario.cell.resilience {
             Survives::Checksum | Survives::Journal => false,
             Survives::Process => {
-                let loses = |fault: &Fault| matches!(fault, Fault::PowerCut | Fault::InputOutput { .. });
-                let lost = self.faults.iter().any(loses);
+                let lost = self.faults.contains(&Fault::PowerCut) || self.disk.had_a_failed_sync();
                 lost && matches!(damage, Damage::PowerCutDuringProcessJob | Damage::Journal { .. })
             }
             Survives::None => !self.faults.is_empty() && matches!(damage, Damage::Unprotected),
         }
+    }
+
+    /// Whether the journal says that windows may be in flight, which is where `process` and `none` may lose a file.
+    fn has_windows_in_the_open(&self) -> bool {
+        let journal = self.disk.look(|state| state.content(JOURNAL).map(<[u8]>::to_vec)).unwrap_or_default();
+        let phase = |offset: &u64| {
+            let start = *offset as usize;
+            PhaseRecord::parse(journal.get(start..start + PHASE_LEN)?).ok()
+        };
+        let newest = PHASE_OFFSETS.iter().filter_map(phase).max_by_key(|phase| phase.sequence);
+        newest.is_some_and(|phase| phase.phase == Phase::Running && !phase.clean)
     }
 
     /// A file that is said to be lost must be said so whatever is asked, and stay where it is.
@@ -304,6 +318,15 @@ impl<'k> Site<'k> {
             return Err("the file is another one".into());
         }
         self.judge_content(name.to_str().unwrap_or(""))?;
+        self.judge_secrets(had_journal)
+    }
+
+    /// Whether no key is left where it should not be.
+    ///
+    /// # Errors
+    /// Where one is.
+    pub fn judge_secrets(&self, had_journal: bool) -> Result<(), String> {
+        let state = self.disk.state();
         if had_journal && state.kept_job_keys() > 0 {
             return Err("a job key was left in memory".into());
         }

@@ -117,6 +117,7 @@ impl Machine {
     }
 
     fn fail_sync(&mut self, inode: u64, drop_pages: bool) {
+        self.sync_failed = true;
         let mut choices = Choices::random(self.generator.next_u64());
         self.change(
             || Operation::Sync { inode },

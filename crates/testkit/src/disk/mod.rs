@@ -56,6 +56,8 @@ struct Machine {
     generator: Generator,
     recording: Recording,
     missing_syncs: Vec<MissingSync>,
+    /// Whether a sync has failed.
+    sync_failed: bool,
     /// The name that another process took away.
     moved_from: Option<OsString>,
 }
@@ -84,6 +86,7 @@ impl SimDisk {
             generator: Generator::new(seed),
             recording: Recording::Off,
             missing_syncs: Vec::new(),
+            sync_failed: false,
             moved_from: None,
         };
         SimDisk { machine: Arc::new(Mutex::new(machine)), turns: Arc::new(Turns::new(seed ^ 0x7124)) }
@@ -176,6 +179,11 @@ impl SimDisk {
     /// Whether the system has stopped and waits for [`SimDisk::restart`] or [`SimDisk::next_process`].
     pub fn is_dead(&self) -> bool {
         self.lock().dead
+    }
+
+    /// Whether a sync of a file has failed since the machine was made.
+    pub fn had_a_failed_sync(&self) -> bool {
+        self.lock().sync_failed
     }
 
     /// Does to the file what another process may do.

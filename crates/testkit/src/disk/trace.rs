@@ -3,7 +3,7 @@
 use super::state::State;
 
 /// An operation that changes something, or makes it durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Bytes were written, or stored into a mapping.
     Write {
