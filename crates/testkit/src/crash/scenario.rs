@@ -103,6 +103,12 @@ impl Cell {
         cells
     }
 
+    /// Whether the interrupted job was one that can only be gone on with after a stop on request. When it sees the request, three windows
+    /// more are on their way; so there must be others.
+    fn stops_on_request(&self) -> bool {
+        self.job.is_continuation() && self.resilience == Survives::None
+    }
+
     /// The suite.
     pub fn suite(&self) -> Suite {
         Suite::ALL.into_iter().find(|suite| suite.id() == self.suite).unwrap_or(Suite::ALL[0])
@@ -148,6 +154,9 @@ impl Scenario {
         let sizes =
             if seed % REAL_SIZES == REAL_SIZES - 1 { Sizes::Real } else { Sizes::Small { ring_slots } };
         let data_len = match sizes {
+            Sizes::Small { .. } if cell.stops_on_request() => {
+                *generator.pick(&[7 * window + 513, 9 * window])
+            }
             Sizes::Small { .. } => *generator.pick(&lengths),
             // Three windows of 4 MiB, the last one short.
             Sizes::Real => (9 << 20) + 12_345,
@@ -171,7 +180,7 @@ impl Scenario {
             seed: number,
             cell,
             sizes: Sizes::Small { ring_slots },
-            data_len: 2 * SMALL_WINDOW_BYTES + 513,
+            data_len: if cell.stops_on_request() { 7 } else { 2 } * SMALL_WINDOW_BYTES + 513,
             job_key: [JobKeyMode::Runtime, JobKeyMode::Disk, JobKeyMode::None][(number % 3) as usize],
             go_back: number % 4 < 2,
         }
