@@ -270,7 +270,7 @@ impl Journal {
     pub(crate) fn write_late_record(&mut self) -> Result<(), JournalError> {
         match self.late.take() {
             Some(record) => {
-                write_record(&self.log, &*self.auth, &self.header, &record)?;
+                crate::blocks::write_record(&self.log, &*self.auth, &self.header, &record)?;
                 self.log.sync()
             }
             None => Ok(()),
