@@ -18,6 +18,7 @@ fn options(seeds: u64) -> Options {
         exhaustive: 0,
         floor: 0,
         missing: Missing::Nothing,
+        only: None,
         stop_at_failure: false,
         report_every: Duration::from_secs(20),
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use pageseal_testkit::crash::{Campaign, Missing, Options};
+use pageseal_testkit::crash::{Campaign, Missing, Options, Runs};
 
 /// Arguments of `crash`.
 #[derive(Args, Debug)]
@@ -36,6 +36,9 @@ pub struct Crash {
     /// Leave a kind of sync out, to see that it is missed
     #[arg(long, value_enum, default_value_t = WithoutSync::Nothing)]
     without_sync: WithoutSync,
+    /// Play only this kind of runs
+    #[arg(long, value_enum)]
+    only: Option<Only>,
     /// Seconds between two lines
     #[arg(long, default_value_t = 60)]
     report_every: u64,
@@ -54,6 +57,27 @@ pub enum WithoutSync {
     Folder,
     /// Of the file before the first window
     First,
+}
+
+/// A kind of runs.
+#[derive(Clone, Copy, Debug, ValueEnum, PartialEq, Eq)]
+pub enum Only {
+    /// Crashes at every operation
+    Crashes,
+    /// Faults while they go on
+    Faults,
+    /// Another process at the file
+    Meddling,
+}
+
+impl From<Only> for Runs {
+    fn from(only: Only) -> Self {
+        match only {
+            Only::Crashes => Runs::Crashes,
+            Only::Faults => Runs::Faults,
+            Only::Meddling => Runs::Meddling,
+        }
+    }
 }
 
 impl From<WithoutSync> for Missing {
@@ -118,6 +142,7 @@ impl Crash {
             exhaustive: self.small_jobs,
             floor: self.floor,
             missing: self.without_sync.into(),
+            only: self.only.map(Runs::from),
             stop_at_failure: self.stop_at_failure,
             report_every: Duration::from_secs(self.report_every),
         }

@@ -28,6 +28,8 @@ pub struct Options {
     pub floor: u64,
     /// Syncs that are switched off.
     pub missing: Missing,
+    /// Only this kind of runs.
+    pub only: Option<Runs>,
     /// Ends at the first failure.
     pub stop_at_failure: bool,
     /// Prints a line so often.
@@ -63,6 +65,17 @@ impl Missing {
     }
 }
 
+/// The kinds of runs that a seed has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// Crashes at every operation.
+    Crashes,
+    /// Faults while they go on.
+    Faults,
+    /// Another process at the file.
+    Meddling,
+}
+
 /// Runs with faults for each seed.
 const FAULTED_RUNS: u64 = 4;
 
@@ -70,18 +83,29 @@ const FAULTED_RUNS: u64 = 4;
 ///
 /// # Errors
 /// What was lost.
-pub fn play_seed(seed: u64, keys: &Keys, tally: &Tally, missing: Missing) -> Result<(), String> {
+pub fn play_seed(
+    seed: u64,
+    keys: &Keys,
+    tally: &Tally,
+    missing: Missing,
+    only: Option<Runs>,
+) -> Result<(), String> {
+    let wants = |runs| only.is_none_or(|only| only == runs);
     let scenario = Scenario::of(seed);
     let start = Protected::run(|| Start::of(scenario, keys, &missing.syncs(&scenario)))?;
-    Protected::run(|| Explorer::explore(start.clone(), keys, tally, Depth::RANDOM))?;
+    if wants(Runs::Crashes) {
+        Protected::run(|| Explorer::explore(start.clone(), keys, tally, Depth::RANDOM))?;
+    }
     let start = start.synced();
     if scenario.sizes == pageseal::simulation::Sizes::Real {
         return faults::play(&start, keys, tally, 0);
     }
-    for number in 0..FAULTED_RUNS {
-        faults::play(&start, keys, tally, number)?;
+    if wants(Runs::Faults) {
+        for number in 0..FAULTED_RUNS {
+            faults::play(&start, keys, tally, number)?;
+        }
     }
-    meddling::play(&start, keys, tally)
+    if wants(Runs::Meddling) { meddling::play(&start, keys, tally) } else { Ok(()) }
 }
 
 fn play_exhaustive(number: u64, keys: &Keys, tally: &Tally, missing: Missing) -> Result<(), String> {
@@ -152,7 +176,7 @@ impl Campaign {
     }
 
     fn work(&self, next: &AtomicU64, print: &(dyn Fn(&str) + Sync)) {
-        let Options { exhaustive, seeds, first_seed, missing, .. } = self.options;
+        let Options { exhaustive, seeds, first_seed, missing, only, .. } = self.options;
         while !self.stop.load(Ordering::SeqCst) {
             let item = next.fetch_add(1, Ordering::SeqCst);
             let (name, result) = match item.checked_sub(exhaustive) {
@@ -161,7 +185,7 @@ impl Campaign {
                 }
                 Some(number) if number < seeds => {
                     let seed = first_seed + number;
-                    (format!("--seed {seed}"), play_seed(seed, &self.keys, &self.tally, missing))
+                    (format!("--seed {seed}"), play_seed(seed, &self.keys, &self.tally, missing, only))
                 }
                 Some(_) => return,
             };
@@ -220,6 +244,6 @@ impl Campaign {
     /// # Errors
     /// What was lost.
     pub fn play_seed(&self, seed: u64) -> Result<(), String> {
-        play_seed(seed, &self.keys, &self.tally, self.options.missing)
+        play_seed(seed, &self.keys, &self.tally, self.options.missing, self.options.only)
     }
 }

@@ -8,6 +8,8 @@ use super::tally::Tally;
 use crate::Generator;
 use crate::disk::{FOREIGN, Fault, Meddling};
 
+/// Operations within which the power goes after somebody wrote.
+const SOON: u64 = 16;
 /// Runs after the first.
 const MOST_RUNS: u64 = 4;
 
@@ -27,6 +29,10 @@ pub fn play(start: &Start, keys: &Keys, tally: &Tally) -> Result<(), String> {
     let mut site = start.site(keys, seed);
     let at = 1 + generator.below(operations);
     site.disk.fail_at(at, Fault::Meddling(meddling));
+    if matches!(meddling, Meddling::Write(_)) && generator.below(3) > 0 {
+        // Before what was made of it is on the medium, so that recovery meets the old content again.
+        site.disk.fail_at(at + 1 + generator.below(SOON), Fault::PowerCut);
+    }
     let what = |error| format!("{meddling:?} before operation {at} of {operations}: {error}");
     let result = Protected::run(|| {
         let _ = site.run();

@@ -9,7 +9,7 @@ mod site;
 mod start;
 mod tally;
 
-pub use campaign::{Campaign, Missing, Options, play_seed};
+pub use campaign::{Campaign, Missing, Options, Runs, play_seed};
 pub use scenario::{Cell, Job, Scenario, Survives};
 pub use site::Keys;
 pub use tally::Tally;

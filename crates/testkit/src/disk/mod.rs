@@ -49,7 +49,7 @@ struct Machine {
     operations: u64,
     /// Operations that change something.
     changes: u64,
-    fault: Option<(u64, Fault)>,
+    faults: Vec<(u64, Fault)>,
     dead: bool,
     /// No space: `Some(true)` where also overwriting needs some.
     full: Option<bool>,
@@ -80,7 +80,7 @@ impl SimDisk {
             state,
             operations: 0,
             changes: 0,
-            fault: None,
+            faults: Vec::new(),
             dead: false,
             full: None,
             generator: Generator::new(seed),
@@ -135,7 +135,8 @@ impl SimDisk {
     /// Plans a fault at the `nth` operation from now (1 is the next).
     pub fn fail_at(&self, nth: u64, fault: Fault) {
         let mut machine = self.lock();
-        machine.fault = Some((machine.operations + nth, fault));
+        let at = machine.operations + nth;
+        machine.faults.push((at, fault));
     }
 
     /// Switches off syncs.
@@ -235,7 +236,7 @@ enum Step {
 
 impl Machine {
     fn revive(&mut self) {
-        self.fault = None;
+        self.faults.clear();
         self.dead = false;
         self.full = None;
     }
@@ -245,8 +246,9 @@ impl Machine {
             return Err(error());
         }
         self.operations += 1;
-        match self.fault {
-            Some((at, fault)) if at == self.operations => match fault {
+        let due = self.faults.iter().find(|(at, _)| *at == self.operations).map(|(_, fault)| *fault);
+        match due {
+            Some(fault) => match fault {
                 Fault::Meddling(meddling) => {
                     self.meddle(meddling);
                     Ok(Step::Work)
@@ -260,7 +262,7 @@ impl Machine {
                     Ok(Step::Fail(fault))
                 }
             },
-            _ => Ok(Step::Work),
+            None => Ok(Step::Work),
         }
     }
 
