@@ -54,6 +54,11 @@ impl Sizes {
         }
     }
 
+    /// Bytes of a chunk.
+    pub fn chunk_len_bytes(self) -> usize {
+        1 << self.chunk_log2()
+    }
+
     fn chunk_log2(self) -> u8 {
         match self {
             Sizes::Small { .. } => SMALL_CHUNK_LOG2,
@@ -73,6 +78,8 @@ pub struct Choices {
     pub resilience: Resilience,
     /// Where an encrypt's job key goes.
     pub job_key: JobKeyMode,
+    /// Whether the file may have holes, which an encrypt then remembers.
+    pub allow_sparse: bool,
 }
 
 impl Choices {
@@ -150,6 +157,7 @@ impl World {
         let options = EncryptOptions {
             suite: Some(choices.suite),
             job_key: choices.job_key,
+            allow_sparse: choices.allow_sparse,
             ..EncryptOptions::default()
         };
         let recipients = std::slice::from_ref(recipient);

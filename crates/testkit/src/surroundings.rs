@@ -27,6 +27,11 @@ impl Ledger {
         }
     }
 
+    /// Whether nothing was sealed so far.
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+    }
+
     /// Whether a nonce made two ciphertexts.
     pub fn has_reuse(&self) -> bool {
         self.reused.is_some()

@@ -112,12 +112,66 @@ fn check_changed(site: &mut Site<'_>, meddling: Meddling, generator: &mut Genera
     if site.reused_a_nonce() {
         return Err("a nonce sealed two plaintexts".into());
     }
-    let name = if site.disk.look(|state| state.has(SEALED)) { SEALED } else { PLAIN };
-    match site.read(name) {
-        Ok(found) if !site.has_journal() => check_content(site.plaintext(), &found, meddling, changed_bytes),
-        // Damage that is said to be damage.
-        _ => Ok(()),
+    if let Meddling::Cut(_) = meddling {
+        // Cut off is lost, and with it the trailer, or what a trailer says of it.
+        return Ok(());
     }
+    find_whole(site, meddling, changed_bytes, generator)
+}
+
+/// The file is whole but for what somebody wrote, or becomes so when that is put back. The tool may refuse what it cannot prove;
+/// it may not have destroyed anything else.
+fn find_whole(
+    site: &Site<'_>,
+    meddling: Meddling,
+    changed_bytes: usize,
+    generator: &mut Generator,
+) -> Result<(), String> {
+    let writes = site.disk.foreign_writes();
+    let mut refusals = Vec::new();
+    // A power cut may have kept some of the writes and not others, so any subset is what has to be put back.
+    for subset in 0..1_usize << writes.len() {
+        let trial = site.copy(generator.next_u64());
+        let chosen = writes.iter().enumerate().filter(|(number, _)| subset >> number & 1 == 1);
+        chosen.for_each(|(_, write)| trial.disk.take_back(*write));
+        match settle(&trial) {
+            Settled::Content(found) => {
+                return check_content(site.plaintext(), &found, meddling, changed_bytes);
+            }
+            Settled::SaidToBeLost => return Ok(()),
+            Settled::Refused(why) => refusals.push(why),
+        }
+    }
+    refusals.dedup();
+    Err(format!("unreadable, also when what was written is put back: {refusals:?}"))
+}
+
+/// How far a file gets.
+enum Settled {
+    /// Open, or plain.
+    Content(Vec<u8>),
+    /// The mode promised no more.
+    SaidToBeLost,
+    Refused(String),
+}
+
+fn settle(site: &Site<'_>) -> Settled {
+    let mut last = String::new();
+    for back in [false, true, false] {
+        if !site.has_journal() {
+            break;
+        }
+        match site.go_on(back, &pageseal::Control::silent()) {
+            Ok(_) => {}
+            Err(error) if site.may_be_lost(&error) => return Settled::SaidToBeLost,
+            Err(error) => last = format!("{error:?}"),
+        }
+    }
+    if site.has_journal() {
+        return Settled::Refused(last);
+    }
+    let name = if site.disk.look(|state| state.has(SEALED)) { SEALED } else { PLAIN };
+    site.read(name).map_or_else(Settled::Refused, Settled::Content)
 }
 
 /// What opens, or is plain at the end of a job, is the plaintext but for what somebody wrote into it.
@@ -128,8 +182,6 @@ fn check_content(
     changed_bytes: usize,
 ) -> Result<(), String> {
     let kept = match meddling {
-        // Cut off is lost, and may have been grown again.
-        Meddling::Cut(_) => return Ok(()),
         Meddling::Append if found.len() >= plaintext.len() => &found[..plaintext.len()],
         _ => found,
     };

@@ -137,6 +137,8 @@ pub struct Scenario {
     pub job_key: JobKeyMode,
     /// Whether an interrupted run is taken back rather than gone on with, where that is open.
     pub go_back: bool,
+    /// Whether the file is one with holes.
+    pub holes: bool,
 }
 
 /// One in so many seeds has chunks and windows of the product's sizes.
@@ -168,6 +170,7 @@ impl Scenario {
             data_len,
             job_key: *generator.pick(&[JobKeyMode::Runtime, JobKeyMode::Disk, JobKeyMode::None]),
             go_back: generator.below(2) == 0,
+            holes: generator.below(4) == 0,
         }
     }
 
@@ -183,6 +186,7 @@ impl Scenario {
             data_len: if cell.stops_on_request() { 7 } else { 2 } * SMALL_WINDOW_BYTES + 513,
             job_key: [JobKeyMode::Runtime, JobKeyMode::Disk, JobKeyMode::None][(number % 3) as usize],
             go_back: number % 4 < 2,
+            holes: false,
         }
     }
 
@@ -193,12 +197,13 @@ impl Scenario {
             mapped: self.cell.mapped,
             resilience: self.cell.resilience.resilience(),
             job_key: self.job_key,
+            allow_sparse: self.holes,
         }
     }
 
     /// Names the configuration, without the seed.
-    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, bool) {
-        (self.cell, self.sizes, self.data_len, self.job_key as u8, self.go_back)
+    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, bool, bool) {
+        (self.cell, self.sizes, self.data_len, self.job_key as u8, self.go_back, self.holes)
     }
 }
 

@@ -100,7 +100,12 @@ pub struct Site<'k> {
 /// The content of the file in this scenario.
 pub fn plaintext_of(scenario: &Scenario) -> Vec<u8> {
     let mut plaintext = vec![0; scenario.data_len as usize];
-    Generator::new(scenario.seed ^ 0xDA7A).fill(&mut plaintext);
+    let mut generator = Generator::new(scenario.seed ^ 0xDA7A);
+    generator.fill(&mut plaintext);
+    if scenario.holes {
+        let chunk = scenario.sizes.chunk_len_bytes();
+        plaintext.chunks_mut(chunk).filter(|_| generator.below(2) == 0).for_each(|chunk| chunk.fill(0));
+    }
     plaintext
 }
 
@@ -119,6 +124,15 @@ impl<'k> Site<'k> {
         let surroundings = SimSurroundings::new(disk.clone(), seed ^ 0xA11, history.past);
         let History { faults, restarted, .. } = history;
         Site { scenario, disk, keys, surroundings, plaintext, inode, faults, restarted, moved: false }
+    }
+
+    /// The same machine once more, to try something on.
+    #[must_use]
+    pub fn copy(&self, seed: u64) -> Self {
+        let plaintext = Arc::clone(&self.plaintext);
+        let copy =
+            Site::new(self.scenario, self.keys, plaintext, self.disk.state(), self.history(None), seed);
+        Site { inode: self.inode, moved: self.moved, ..copy }
     }
 
     /// What came before, with this fault at last.
@@ -267,7 +281,7 @@ impl<'k> Site<'k> {
     }
 
     /// What a mode does not promise to survive, it must say.
-    fn may_be_lost(&self, error: &JobError) -> bool {
+    pub fn may_be_lost(&self, error: &JobError) -> bool {
         let JobError::Open(OpenError::Damaged { damage, .. }) = error else { return false };
         if !self.has_windows_in_the_open() {
             return false;
@@ -330,7 +344,11 @@ impl<'k> Site<'k> {
         if had_journal && state.kept_job_keys() > 0 {
             return Err("a job key was left in memory".into());
         }
-        let secrets = self.surroundings.past().secrets;
+        let Past { secrets, ledger } = self.surroundings.past();
+        if ledger.is_empty() && self.disk.could_not_overwrite() {
+            // A refused job could not wipe its key; nothing was ever sealed that this key opens.
+            return Ok(());
+        }
         if secrets.iter().any(|secret| state.medium_has(secret)) {
             return Err("a key was left on the medium".into());
         }

@@ -42,6 +42,25 @@ pub enum Meddling {
     Replace,
 }
 
+/// What another process has written, so that it can be taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForeignWrite {
+    /// Changed the byte there.
+    Flipped {
+        /// Of this file.
+        inode: u64,
+        /// Its offset.
+        at: usize,
+    },
+    /// Made the file longer.
+    Grown {
+        /// This file.
+        inode: u64,
+        /// Its length before, in bytes.
+        from: usize,
+    },
+}
+
 /// The name that a file gets from [`Meddling::Rename`] and [`Meddling::Replace`].
 pub const RENAMED: &str = "elsewhere";
 /// The content of the file that [`Meddling::Replace`] puts under the name.

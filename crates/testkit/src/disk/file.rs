@@ -17,8 +17,8 @@ pub struct SimFile {
 
 /// Pages, in bytes: a killed write ends at one.
 const PAGE: usize = 4096;
-/// One write in so many is done in two parts, as after a short one.
-const SHORT_WRITES: u64 = 8;
+/// One read or write in so many is done in two parts, as where the first is short.
+const SHORT: u64 = 8;
 
 impl SimFile {
     pub(super) fn new(disk: SimDisk, inode: u64) -> Self {
@@ -65,18 +65,22 @@ impl SimFile {
         })
     }
 
-    fn set_length(&self, len: u64, at_least: bool) -> io::Result<()> {
+    /// Part of a read, as a short one returns.
+    fn read_part(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.with(|machine, inode| {
             machine.whole_step()?;
-            if machine.lacks_space(inode, len) {
-                return Err(no_space());
-            }
-            if !at_least || (machine.state.inodes[&inode].visible.len() as u64) < len {
-                machine
-                    .change(|| Operation::Length { inode }, |state| state.inode(inode).set_len(len as usize));
-            }
+            let start = offset as usize;
+            let found = machine.state.inodes[&inode].visible.get(start..start + buffer.len());
+            buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())
         })
+    }
+
+    /// Where a read or write of so many bytes is cut in two by being short: at a page, or nowhere.
+    fn cut_short(&self, len: usize) -> Option<usize> {
+        let pages = len / PAGE;
+        let is_short = pages > 1 && self.disk.lock().generator.below(SHORT) == 0;
+        is_short.then_some(pages / 2 * PAGE)
     }
 }
 
@@ -137,30 +141,44 @@ impl Storage for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.set_length(len, false)
+        self.with(|machine, inode| {
+            if machine.lacks_space(inode, len) {
+                machine.whole_step()?;
+                return Err(no_space());
+            }
+            machine.atomic_change(
+                || Operation::Length { inode },
+                |state| state.inode(inode).set_len(len as usize),
+            )
+        })
     }
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.set_length(offset + len, true)
-    }
-
-    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let end = offset + len;
         self.with(|machine, inode| {
             machine.whole_step()?;
-            let start = offset as usize;
-            let found = machine.state.inodes[&inode].visible.get(start..start + buffer.len());
-            buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            if machine.lacks_space(inode, end) {
+                return Err(no_space());
+            }
+            if (machine.state.inodes[&inode].visible.len() as u64) < end {
+                machine
+                    .change(|| Operation::Length { inode }, |state| state.inode(inode).set_len(end as usize));
+            }
             Ok(())
         })
     }
 
+    fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let Some(first) = self.cut_short(buffer.len()) else { return self.read_part(buffer, offset) };
+        let (start, rest) = buffer.split_at_mut(first);
+        self.read_part(start, offset)?;
+        self.read_part(rest, offset + first as u64)
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        // A short write, too, ends at a page.
-        let pages = bytes.len() / PAGE;
-        let is_short = pages > 1 && self.disk.lock().generator.below(SHORT_WRITES) == 0;
-        let first = if is_short { pages / 2 * PAGE } else { bytes.len() };
+        let Some(first) = self.cut_short(bytes.len()) else { return self.write_part(bytes, offset) };
         self.write_part(&bytes[..first], offset)?;
-        if is_short { self.write_part(&bytes[first..], offset + first as u64) } else { Ok(()) }
+        self.write_part(&bytes[first..], offset + first as u64)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -192,6 +210,16 @@ impl Storage for SimFile {
         self.sync_data()
     }
 
+    /// Every run of zeros is one.
+    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+        self.with(|machine, inode| {
+            machine.whole_step()?;
+            let found = machine.state.bytes_of(inode, offset as usize, len as usize);
+            Ok(found.iter().all(|byte| *byte == 0))
+        })
+    }
+
+    /// Its zeros reach the medium sector by sector, as it is where blocks are zeroed rather than given back.
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
         self.write_all_at(&vec![0; len as usize], offset)
     }

@@ -16,21 +16,18 @@ pub struct SimFolder(pub(super) SimDisk);
 impl SimFolder {
     fn change_name(&self, change: NameChange) -> io::Result<()> {
         let mut machine = self.0.operate();
-        machine.whole_step()?;
         let names = &machine.state.names;
         let (gone, taken) = match &change {
             NameChange::Add(name, _) => (false, names.contains_key(name)),
             NameChange::Remove(name) => (!names.contains_key(name), false),
             NameChange::Rename(from, to) => (!names.contains_key(from), names.contains_key(to)),
         };
-        if taken {
-            return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+        if taken || gone {
+            machine.whole_step()?;
+            let kind = if taken { io::ErrorKind::AlreadyExists } else { io::ErrorKind::NotFound };
+            return Err(io::Error::from(kind));
         }
-        if gone {
-            return Err(io::Error::from(io::ErrorKind::NotFound));
-        }
-        machine.change(|| Operation::Name, |state| state.change_name(change));
-        Ok(())
+        machine.atomic_change(|| Operation::Name, |state| state.change_name(change))
     }
 }
 

@@ -15,7 +15,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use choice::{Choice, Choices, Subject, combinations};
-pub use fault::{FOREIGN, Fault, Meddling, RENAMED};
+pub use fault::{FOREIGN, Fault, ForeignWrite, Meddling, RENAMED};
 pub use file::SimFile;
 pub use folder::SimFolder;
 pub use inode::SECTOR;
@@ -58,8 +58,12 @@ struct Machine {
     missing_syncs: Vec<MissingSync>,
     /// Whether a sync has failed.
     sync_failed: bool,
+    /// Whether there was no space even to overwrite.
+    overwriting_failed: bool,
     /// The name that another process took away.
     moved_from: Option<OsString>,
+    /// What another process wrote.
+    foreign_writes: Vec<ForeignWrite>,
 }
 
 impl fmt::Debug for SimDisk {
@@ -87,7 +91,9 @@ impl SimDisk {
             recording: Recording::Off,
             missing_syncs: Vec::new(),
             sync_failed: false,
+            overwriting_failed: false,
             moved_from: None,
+            foreign_writes: Vec::new(),
         };
         SimDisk { machine: Arc::new(Mutex::new(machine)), turns: Arc::new(Turns::new(seed ^ 0x7124)) }
     }
@@ -187,6 +193,11 @@ impl SimDisk {
         self.lock().sync_failed
     }
 
+    /// Whether the disk was so full, since the machine was made, that not even overwriting was possible.
+    pub fn could_not_overwrite(&self) -> bool {
+        self.lock().overwriting_failed
+    }
+
     /// Does to the file what another process may do.
     pub fn meddle(&self, meddling: Meddling) {
         self.lock().meddle(meddling);
@@ -196,6 +207,22 @@ impl SimDisk {
     /// it had one with it.
     pub fn put_back(&self) {
         self.lock().put_back();
+    }
+
+    /// What another process has written to the file since the machine was made.
+    pub fn foreign_writes(&self) -> Vec<ForeignWrite> {
+        self.lock().foreign_writes.clone()
+    }
+
+    /// Puts back what another process wrote over, and makes that durable.
+    pub fn take_back(&self, write: ForeignWrite) {
+        let mut machine = self.lock();
+        match write {
+            ForeignWrite::Flipped { inode, at } => machine.flip(inode, at),
+            ForeignWrite::Grown { inode, from } => machine.state.inode(inode).set_len(from),
+        }
+        let (ForeignWrite::Flipped { inode, .. } | ForeignWrite::Grown { inode, .. }) = write;
+        machine.state.inode(inode).sync();
     }
 
     /// A handle on a file.
@@ -254,7 +281,9 @@ impl Machine {
                     Ok(Step::Work)
                 }
                 Fault::NoSpace => {
-                    self.full = Some(self.generator.below(2) == 0);
+                    let overwriting_too = self.generator.below(2) == 0;
+                    self.full = Some(overwriting_too);
+                    self.overwriting_failed |= overwriting_too;
                     Ok(Step::Work)
                 }
                 _ => {
@@ -272,6 +301,19 @@ impl Machine {
             Step::Work => Ok(()),
             Step::Fail(_) => Err(error()),
         }
+    }
+
+    /// A change that is done or not. What fails may have been done all the same: the answer was lost, not the change.
+    fn atomic_change(
+        &mut self,
+        operation: impl FnOnce() -> Operation,
+        change: impl FnOnce(&mut State),
+    ) -> io::Result<()> {
+        let has_failed = matches!(self.step()?, Step::Fail(_));
+        if !has_failed || self.generator.below(2) == 0 {
+            self.change(operation, change);
+        }
+        if has_failed { Err(error()) } else { Ok(()) }
     }
 
     /// Whether there is no space for a write up to `end`.
@@ -311,14 +353,16 @@ impl Machine {
         let len = self.state.inodes[&inode].visible.len();
         let part = |thousandths: u16| len * usize::from(thousandths) / 1000;
         match meddling {
-            Meddling::Write(thousandths) if part(thousandths) < len => {
+            Meddling::Write(thousandths) => {
                 let at = part(thousandths);
-                let byte = self.state.inodes[&inode].visible[at] ^ 1;
-                self.state.inode(inode).write(at, &[byte]);
+                self.flip(inode, at);
+                self.foreign_writes.push(ForeignWrite::Flipped { inode, at });
             }
-            Meddling::Write(_) => {}
             Meddling::Cut(thousandths) => self.state.inode(inode).set_len(part(thousandths)),
-            Meddling::Append => self.state.inode(inode).write(len, b"appended"),
+            Meddling::Append => {
+                self.state.inode(inode).write(len, b"appended");
+                self.foreign_writes.push(ForeignWrite::Grown { inode, from: len });
+            }
             Meddling::Rename => {
                 self.moved_from = Some(name.clone());
                 self.state.change_name(state::NameChange::Rename(name, RENAMED.into()));
@@ -337,6 +381,14 @@ impl Machine {
                 self.state.change_name(state::NameChange::Add(name, foreign));
                 self.state.sync_names();
             }
+        }
+    }
+
+    /// Changes a byte, if the file has it.
+    fn flip(&mut self, inode: u64, at: usize) {
+        let byte = self.state.inodes.get(&inode).and_then(|inode| inode.visible.get(at)).map(|byte| byte ^ 1);
+        if let Some(byte) = byte {
+            self.state.inode(inode).write(at, &[byte]);
         }
     }
 
