@@ -34,6 +34,7 @@ pub mod usage;
 pub mod watch;
 
 mod buffered;
+mod direct;
 mod error;
 mod exclusive_ranges;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl")]
@@ -43,8 +44,11 @@ mod mapped;
 #[expect(unsafe_code, reason = "slices over a mapping")]
 mod mapped_memory;
 mod memory;
+#[expect(unsafe_code, reason = "io_uring takes addresses")]
+mod ring;
 mod space;
 mod storage;
+mod transfers;
 #[cfg(pageseal_mutations)]
 #[expect(unsafe_code, reason = "sync_file_range has no safe call")]
 mod unflushed_sync;
@@ -52,6 +56,7 @@ mod unflushed_sync;
 mod writer_probe;
 
 pub use buffered::BufferedFile;
+pub use direct::{DIRECT_ALIGNMENT, DirectError, DirectFile};
 pub use directory::{Access, Directory, FileIdentity, RealDirectory};
 pub use error::StorageError;
 pub use folder::Folder;

@@ -98,6 +98,12 @@ pub trait Storage: Send + Sync + Debug {
         Ok(None)
     }
 
+    /// Whether one large request is much faster than many small ones: many pieces are in flight at a time, and nothing is gained by
+    /// the processor's caches.
+    fn prefers_large_requests(&self) -> bool {
+        false
+    }
+
     /// The mapping, if this storage has one.
     fn as_mapped(&self) -> Option<&dyn MappedRange> {
         None

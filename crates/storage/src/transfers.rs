@@ -1,0 +1,106 @@
+//! Large direct transfers in pieces that are in flight together: a disk is busy only while it has several requests.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Mutex;
+
+use crate::ring::{Ring, Task};
+
+/// Bytes of a piece. Larger ones are split by the block layer, smaller ones cost more requests.
+pub(crate) const PIECE_BYTES: usize = 1 << 20;
+/// Threads of one transfer where there is no `io_uring`.
+const THREADS: usize = 8;
+
+/// The ways of the system to have several requests in flight, found out once.
+#[derive(Debug)]
+pub(crate) struct Transfers {
+    /// Rings that nobody uses at the moment; `None` where the system gives none.
+    rings: Option<Mutex<Vec<Ring>>>,
+}
+
+impl Transfers {
+    /// By `io_uring` if a ring can be had. It may be compiled out, switched off, or blocked by a filter of system calls.
+    pub(crate) fn new() -> Self {
+        Self { rings: Ring::new().ok().map(|ring| Mutex::new(vec![ring])) }
+    }
+
+    /// By threads, whatever the system has.
+    #[cfg(test)]
+    pub(crate) fn by_threads() -> Self {
+        Self { rings: None }
+    }
+
+    pub(crate) fn use_io_uring(&self) -> bool {
+        self.rings.is_some()
+    }
+
+    /// Fills `buf` from `offset` on. Address, length and offset must suit the file's descriptor.
+    pub(crate) fn read(&self, file: &File, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        if buf.len() <= PIECE_BYTES {
+            return file.read_exact_at(buf, offset);
+        }
+        match self.take_ring() {
+            Some(ring) => self.give_back(ring, |ring| ring.run(file, Task::Read(buf), offset)),
+            None => {
+                let pieces = buf.chunks_mut(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES));
+                by_threads(pieces.collect(), |(piece, offset)| file.read_exact_at(piece, offset))
+            }
+        }
+    }
+
+    /// Writes all of `buf` at `offset`.
+    pub(crate) fn write(&self, file: &File, buf: &[u8], offset: u64) -> io::Result<()> {
+        if buf.len() <= PIECE_BYTES {
+            return file.write_all_at(buf, offset);
+        }
+        match self.take_ring() {
+            Some(ring) => self.give_back(ring, |ring| ring.run(file, Task::Write(buf), offset)),
+            None => {
+                let pieces = buf.chunks(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES));
+                by_threads(pieces.collect(), |(piece, offset)| file.write_all_at(piece, offset))
+            }
+        }
+    }
+
+    /// A ring that nobody else uses. If no further one can be had (a limit on descriptors or locked memory), threads do it.
+    fn take_ring(&self) -> Option<Ring> {
+        let idle = self.rings.as_ref()?.lock().ok().and_then(|mut rings| rings.pop());
+        idle.or_else(|| Ring::new().ok())
+    }
+
+    /// A ring that failed may hold requests that were never submitted, so it is not used again.
+    fn give_back(&self, mut ring: Ring, run: impl FnOnce(&mut Ring) -> io::Result<()>) -> io::Result<()> {
+        run(&mut ring)?;
+        if let Some(Ok(mut rings)) = self.rings.as_ref().map(Mutex::lock) {
+            rings.push(ring);
+        }
+        Ok(())
+    }
+}
+
+/// Runs all pieces, in order of their place in the file, and returns the first failure.
+fn by_threads<P: Send>(pieces: Vec<P>, run: impl Fn(P) -> io::Result<()> + Sync) -> io::Result<()> {
+    let threads = THREADS.min(pieces.len());
+    let left = Mutex::new(pieces.into_iter());
+    let work = || -> io::Result<()> {
+        loop {
+            let next = left.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).next();
+            match next {
+                Some(piece) => run(piece)?,
+                None => return Ok(()),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        // Where the system has no thread to give, there is one less; this one works in any case.
+        let others: Vec<_> = (1..threads)
+            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
+            .collect();
+        let mine = work();
+        let theirs = others.into_iter().map(|thread| {
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of a transfer panicked")))
+        });
+        theirs.fold(mine, Result::and)
+    })
+}
