@@ -9,6 +9,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::SlotAreaDamaged { .. } => "slot_area_damaged",
         Notice::OldBlocksMayStay => "old_blocks_may_stay",
         Notice::JournalResilienceChosen { .. } => "journal_resilience_chosen",
+        Notice::DirectRefused { .. } => "direct_refused",
         Notice::NoJobKey => "no_job_key",
         Notice::JobKeyOnDisk => "job_key_on_disk",
         Notice::ChunkChangedSinceOpened { .. } => "chunk_changed_since_opened",
@@ -38,6 +39,7 @@ pub fn notice_text(notice: &Notice) -> String {
             "fingerprints are not sound on {file_system}, so whole windows go through the journal: about \
              twice the writing"
         ),
+        Notice::DirectRefused { reason } => format!("{reason}; the file goes through the page cache instead"),
         Notice::NoJobKey => {
             "no folder in memory was found for the job key: resume and rollback will need an \
              identity or the passphrase"

@@ -40,6 +40,11 @@ pub enum Notice {
         /// Name of the file system.
         file_system: String,
     },
+    /// Direct I/O was asked for and is not possible on this file; it goes through the page cache.
+    DirectRefused {
+        /// Why.
+        reason: String,
+    },
     /// No volatile folder was found for the job key: resuming will need an identity or passphrase.
     NoJobKey,
     /// The job key lies in the journal, on disk; flash may keep it after it is wiped.

@@ -72,8 +72,8 @@ impl Sizes {
 pub struct Choices {
     /// Suite of an encrypt.
     pub suite: Suite,
-    /// Whether the store is the mapping.
-    pub mapped: bool,
+    /// How bytes are stored.
+    pub io: IoChoice,
     /// What the job survives.
     pub resilience: Resilience,
     /// Where an encrypt's job key goes.
@@ -84,7 +84,11 @@ pub struct Choices {
 
 impl Choices {
     fn plan(&self, sizes: Sizes) -> Plan {
-        let io = if self.mapped { Io::Mmap } else { Io::Buffered };
+        let io = match self.io {
+            IoChoice::Mmap => Io::Mmap,
+            IoChoice::Direct => Io::Direct,
+            IoChoice::Buffered | IoChoice::Auto => Io::Buffered,
+        };
         let fixed_sizes = match sizes {
             Sizes::Small { ring_slots } => Some((SMALL_WINDOW_BYTES, ring_slots)),
             Sizes::Real => None,
@@ -103,6 +107,8 @@ pub struct World {
     pub data: Arc<dyn Storage>,
     /// The file as a mapping.
     pub mapping: Arc<dyn Storage>,
+    /// The file past the page cache.
+    pub direct: Arc<dyn Storage>,
     /// Which file it is.
     pub identity: FileIdentity,
     /// The name that it was opened by.
@@ -125,6 +131,7 @@ impl World {
             modified: (0, 0),
             limits: self.sizes.limits(),
             map: Some(Box::new(move |_| Ok(mapping))),
+            direct: Some(Arc::clone(&self.direct)),
             surroundings: Arc::clone(&self.surroundings),
             watch: None,
             _lock: None,
@@ -190,10 +197,10 @@ impl World {
     pub fn resume(
         &self,
         identities: &Identities,
-        mapped: bool,
+        io: IoChoice,
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
-        self.go_on(identities, mapped, Wish::Forward, control)
+        self.go_on(identities, io, Wish::Forward, control)
     }
 
     /// As [`crate::rollback`].
@@ -203,20 +210,19 @@ impl World {
     pub fn rollback(
         &self,
         identities: &Identities,
-        mapped: bool,
+        io: IoChoice,
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
-        self.go_on(identities, mapped, Wish::Backward, control)
+        self.go_on(identities, io, Wish::Backward, control)
     }
 
     fn go_on(
         &self,
         identities: &Identities,
-        mapped: bool,
+        io: IoChoice,
         wish: Wish,
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
-        let io = if mapped { IoChoice::Mmap } else { IoChoice::Buffered };
         let options = ResumeOptions { io, decrypt: true, ..ResumeOptions::default() };
         let target = self.target()?;
         continue_on(target, self.place()?, identities, &options, wish, control, Instant::now())

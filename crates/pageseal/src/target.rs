@@ -35,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) limits: Limits,
     /// Maps so many bytes of the file; `None` where there is nothing to map.
     pub(crate) map: Option<Mapper>,
+    /// The file past the page cache, if it was opened so.
+    pub(crate) direct: Option<Arc<dyn Storage>>,
     /// Random bytes, boot, job keys.
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) watch: Option<ChangeWatch>,
@@ -96,6 +98,7 @@ pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedT
         modified: (metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap_or(0)),
         limits: Limits::PRODUCTION,
         map: Some(mapper(file.try_clone().map_err(unopenable)?)),
+        direct: None,
         surroundings: Arc::new(System),
         watch: ChangeWatch::new(&file).ok(),
         _lock: Some(lock),

@@ -25,6 +25,8 @@ pub mod directory;
 #[expect(unsafe_code, reason = "locks of open files have no safe call")]
 pub mod lock;
 pub mod medium;
+#[expect(unsafe_code, reason = "cachestat has no safe call")]
+pub mod residency;
 #[expect(unsafe_code, reason = "mlock takes an address")]
 pub mod secrets;
 #[expect(unsafe_code, reason = "signal handling")]

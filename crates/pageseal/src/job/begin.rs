@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pageseal_crypto::{DerivedKeys, FileKey, KeyContext, MemoryLock, Suite, header_hash};
-use pageseal_format::journal::{JobKind, JournalHeader, KeyArea};
+use pageseal_format::journal::{JobKind, JournalHeader, KeyArea, RecordKind};
 use pageseal_format::limits::SUPERBLOCK_LEN;
 use pageseal_format::{FormatError, Geometry, Id, SlotArea, labels};
 use pageseal_journal::{Journal, JournalError};
@@ -15,8 +15,8 @@ use pageseal_storage::Storage;
 use super::active::JournalPlace;
 use super::context::{Holes, JobContext};
 use super::journal_file::{FileLog, JournalAuthenticator};
-use super::plan::{Io, Plan};
-use super::workers::Workers;
+use super::plan::{Io, LARGEST_KEPT_WINDOW_BYTES, Plan};
+use super::workers::{Tiles, Workers};
 use crate::error::{JobError, OpenError, Refusal};
 use crate::keys::{Recipient, wrap_slot};
 use crate::surroundings::{Draw, Surroundings};
@@ -209,11 +209,21 @@ pub(crate) fn make_old_content_durable(target: &Target) -> Result<(), OpenError>
 pub(crate) fn storage(io: Io, target: &mut Target, data_len: u64) -> io::Result<Arc<dyn Storage>> {
     match io {
         Io::Buffered => Ok(Arc::clone(&target.data)),
+        Io::Direct => Ok(Arc::clone(target.direct.as_ref().ok_or(io::ErrorKind::Unsupported)?)),
         Io::Mmap => {
             let map = target.map.take().ok_or(io::ErrorKind::Unsupported)?;
             map(data_len)
         }
     }
+}
+
+/// Whether windows stay in memory between *prepare* and *store*. A job that logs them does not: *prepare* seals its windows for the
+/// journal already, and *store* compares what the file holds with what was logged. Nor does one whose windows are too large for
+/// the bound on private memory, as those of a job that began with another store.
+fn keeps_windows(data: &dyn Storage, header: &JournalHeader) -> bool {
+    data.prefers_large_requests()
+        && header.record_kind != RecordKind::FingerprintsAndPayload
+        && header.window_len <= LARGEST_KEPT_WINDOW_BYTES
 }
 
 /// The context that the steps of a job share.
@@ -224,6 +234,7 @@ pub(crate) fn context(
     keys: Arc<DerivedKeys>,
     workers: Workers,
 ) -> JobContext {
+    let kept_windows = keeps_windows(&*data, header).then(|| Tiles::new(header.window_len as usize));
     JobContext {
         path: target.path.clone(),
         data,
@@ -238,6 +249,7 @@ pub(crate) fn context(
         holes: if header.holes_flagged { Holes::Asked } else { Holes::Ignored },
         restarted: target.surroundings.boot_id() != Some(header.boot_id),
         workers,
+        kept_windows,
         watch: target.watch.take(),
         surroundings: Arc::clone(&target.surroundings),
     }

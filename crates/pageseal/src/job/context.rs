@@ -10,7 +10,7 @@ use pageseal_format::{Geometry, TableEntry};
 use pageseal_storage::Storage;
 use pageseal_storage::watch::{Change, ChangeWatch};
 
-use super::workers::Workers;
+use super::workers::{Tiles, Workers};
 use crate::error::InterruptCause;
 use crate::surroundings::Surroundings;
 
@@ -50,6 +50,9 @@ pub(crate) struct JobContext {
     /// Whether the system was restarted since the job began.
     pub(crate) restarted: bool,
     pub(crate) workers: Workers,
+    /// Buffers of whole windows, where a window is read once, by one large request, and stays in memory until it is stored;
+    /// `None` where each step reads what it needs into a tile.
+    pub(crate) kept_windows: Option<Tiles>,
     pub(crate) watch: Option<ChangeWatch>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
 }

@@ -23,18 +23,44 @@ pub(crate) struct PreparedChunks {
     pub(crate) changed: Vec<u64>,
 }
 
-/// Reads `count` chunks from `first` on, authenticates them if they are sealed, fingerprints their plaintext and chooses
-/// the entries that they will be sealed under. With `payload`, the ciphertext goes to the journal.
+/// Consecutive chunks of a window that is being prepared.
+pub(crate) struct Run<'a> {
+    pub(crate) direction: Direction,
+    pub(crate) first: u64,
+    pub(crate) count: u64,
+    /// Their entries in the table, where it has some.
+    pub(crate) old_entries: &'a [TableEntry],
+    /// Which of them are holes; to be asked before they are read, because pages that a read brings into the cache would count as
+    /// data.
+    pub(crate) holes: &'a [bool],
+    /// Where the ciphertext is logged to, and the offset of the window's first byte.
+    pub(crate) payload: Option<(&'a PayloadWriter, u64)>,
+}
+
+/// Reads a run of chunks and prepares it in a tile, which is wiped.
 pub(crate) fn prepare(
     job: &JobContext,
-    direction: Direction,
-    first: u64,
-    count: u64,
-    old_entries: &[TableEntry],
-    payload: Option<(&PayloadWriter, u64)>,
+    run: &Run<'_>,
     tile: &mut Tile,
 ) -> Result<PreparedChunks, InterruptCause> {
-    let (offset, len) = job.geometry.bytes_of_chunks(first, count);
+    let (offset, len) = job.geometry.bytes_of_chunks(run.first, run.count);
+    let buffer = tile.slice(len as usize);
+    read_data(job, buffer, offset)?;
+    let prepared = prepare_in(job, run, buffer);
+    buffer.zeroize();
+    prepared
+}
+
+/// Authenticates the chunks that the buffer holds, if they are sealed, fingerprints their plaintext and chooses the entries that they
+/// will be sealed under. With `payload`, the ciphertext goes to the journal, and the buffer holds it afterwards; without, it
+/// holds the plaintext.
+pub(crate) fn prepare_in(
+    job: &JobContext,
+    run: &Run<'_>,
+    buffer: &mut [u8],
+) -> Result<PreparedChunks, InterruptCause> {
+    let &Run { direction, first, count, old_entries, holes, payload } = run;
+    let (offset, _) = job.geometry.bytes_of_chunks(first, count);
     let (from, to) = job.sides(direction);
     let mut nonces = vec![[0_u8; 24]; count as usize];
     if to == Side::Sealed {
@@ -44,10 +70,6 @@ pub(crate) fn prepare(
     }
     let mut prepared = PreparedChunks::default();
     let chunk_len = job.geometry.chunk_len_bytes() as usize;
-    let buffer = tile.slice(len as usize);
-    // Before the read: pages that it brings into the cache would count as data.
-    let holes = (first..first + count).map(|chunk| job.is_hole(chunk)).collect::<Result<Vec<_>, _>>()?;
-    read_data(job, buffer, offset)?;
     if let (Some((writer, window_offset)), Side::Sealed) = (payload, from) {
         write_payload(writer, offset - window_offset, buffer)?;
     }
@@ -65,7 +87,8 @@ pub(crate) fn prepare(
         let new = match to {
             Side::Plain => TableEntry::default(),
             Side::Sealed => {
-                let hole = holes[(chunk - first) as usize] && piece.iter().all(|byte| *byte == 0);
+                let hole = holes.get((chunk - first) as usize).is_some_and(|hole| *hole)
+                    && piece.iter().all(|byte| *byte == 0);
                 let flags = if hole { FLAG_HOLE } else { 0 };
                 let fresh = TableEntry { nonce: *nonce, tag: [0; 32], epoch: table.epoch, flags };
                 let (entry, changed) = choose_entry(job, chunk, fresh, &table, direction, piece);
@@ -82,7 +105,6 @@ pub(crate) fn prepare(
             _ => new,
         };
         prepared.chunks.push(ChunkRecord { new, old });
-        piece.zeroize();
     }
     Ok(prepared)
 }
@@ -133,23 +155,52 @@ pub(crate) fn store(
     {
         return seal_in_mapping(job, record, first, count);
     }
-    let chunk_len = job.geometry.chunk_len_bytes() as usize;
     let buffer = tile.slice(len as usize);
     read_data(job, buffer, offset)?;
-    let mut entries = Vec::with_capacity(count as usize);
-    let mut at = 0;
+    if from == Side::Sealed {
+        open_all(job, record, first, count, buffer)?;
+    }
+    let entries = convert_in(job, record, first, count, buffer)?;
+    write_data(job, buffer, offset)?;
+    punch_holes(job, record, first, count, buffer)?;
+    Ok(entries)
+}
+
+fn open_all(
+    job: &JobContext,
+    record: &WindowRecord,
+    first: u64,
+    count: u64,
+    buffer: &mut [u8],
+) -> Result<(), InterruptCause> {
+    let mut rest = buffer;
     for chunk in first..first + count {
-        let piece = &mut buffer[at..(at + chunk_len).min(len as usize)];
-        at += piece.len();
+        let piece;
+        (piece, rest) = rest.split_at_mut(job.geometry.chunk_len(chunk) as usize);
+        open(job, chunk, &record.chunks[(chunk - record.first_chunk) as usize].old, piece)?;
+    }
+    Ok(())
+}
+
+/// Turns the plaintext of chunks, in private memory, into the form that the record gives them. It is compared with the record
+/// first: what was read may be what somebody else wrote meanwhile.
+pub(crate) fn convert_in(
+    job: &JobContext,
+    record: &WindowRecord,
+    first: u64,
+    count: u64,
+    buffer: &mut [u8],
+) -> Result<Vec<TableEntry>, InterruptCause> {
+    let (_, to) = job.sides(record.direction);
+    let mut entries = Vec::with_capacity(count as usize);
+    let mut rest = buffer;
+    for chunk in first..first + count {
+        let piece;
+        (piece, rest) = rest.split_at_mut(job.geometry.chunk_len(chunk) as usize);
         let planned = &record.chunks[(chunk - record.first_chunk) as usize];
-        if from == Side::Sealed {
-            open(job, chunk, &planned.old, piece)?;
-        }
         check_fingerprints(job, record, chunk, piece)?;
         entries.push(finish_chunk(job, to, chunk, &planned.new, piece)?);
     }
-    write_data(job, buffer, offset)?;
-    punch_holes(job, record, first, count, buffer)?;
     Ok(entries)
 }
 

@@ -14,6 +14,7 @@ use super::begin::{
 use super::finish;
 use super::journal_file::journal_place;
 use super::plan::{Plan, check_choices, plan};
+use super::store_choice::choose_store;
 use super::workers::Workers;
 use crate::control::Control;
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
@@ -41,9 +42,10 @@ pub fn decrypt_in_place(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
-    let opened = open_for_change(Names::of(path)?, options.allow_links)?;
+    let mut opened = open_for_change(Names::of(path)?, options.allow_links)?;
     check_names(&opened, options)?;
-    let (plan, notice) = plan(options.io, options.resilience, &opened.medium)?;
+    let io = choose_store(options.io, &mut opened, control);
+    let (plan, notice) = plan(io, options.resilience, &opened.medium)?;
     let OpenedTarget { target, .. } = opened;
     let sealed = SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?;
     check_writable(&target.path, &sealed.superblock)?;

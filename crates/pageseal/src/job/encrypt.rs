@@ -19,6 +19,7 @@ use super::begin::{
 use super::context::{Holes, find_holes, io_cause};
 use super::journal_file::journal_place;
 use super::plan::{Plan, check_choices, plan};
+use super::store_choice::choose_store;
 use super::workers::Workers;
 use super::{finish, job_key};
 use crate::control::{Control, Notice};
@@ -47,11 +48,12 @@ pub fn encrypt_in_place(
     let started = Instant::now();
     let chunk_log2 = check_options(recipients, options)?;
     let names = Names::of(path)?;
-    let opened = open_for_change(names, options.allow_links)?;
+    let mut opened = open_for_change(names, options.allow_links)?;
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
     check_allocation(&opened, options)?;
-    let (plan, notice) = plan(options.io, options.resilience, &opened.medium)?;
+    let io = choose_store(options.io, &mut opened, control);
+    let (plan, notice) = plan(io, options.resilience, &opened.medium)?;
     notice.iter().for_each(|notice| control.progress.notice(notice));
     if opened.medium.copy_on_write || opened.medium.shared_extents == Some(true) {
         control.progress.notice(&Notice::OldBlocksMayStay);

@@ -21,6 +21,7 @@ mod plan;
 mod rebuild;
 mod recover;
 mod resume;
+mod store_choice;
 mod unlock;
 mod workers;
 

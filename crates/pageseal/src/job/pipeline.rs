@@ -12,9 +12,10 @@ use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, SettledMark, WindowPlan};
 
 use super::context::{JobContext, SYNCING, Side, io_cause};
-use super::convert;
+use super::convert::{self, punch_holes, read_data, write_data};
 use super::handover::Handover;
 use super::rebuild::rebuild;
+use super::workers::{Parts, Tile, Tiles};
 use crate::control::{Control, Notice};
 use crate::error::InterruptCause;
 use crate::surroundings::Schedule;
@@ -31,11 +32,17 @@ pub(crate) enum RunEnd {
     Cancelled,
 }
 
+/// A window that may be stored, and its plaintext if that stayed in memory.
+struct ReadyWindow {
+    window: CommittedWindow,
+    kept: Option<Tile>,
+}
+
 /// A window whose bytes have been given to the kernel but are not known to be on the medium.
 pub(crate) struct StoredWindow(CommittedWindow);
 
 /// What the stages share.
-type Windows<'s> = Handover<'s, CommittedWindow, StoredWindow, SettledMark, InterruptCause>;
+type Windows<'s> = Handover<'s, ReadyWindow, StoredWindow, SettledMark, InterruptCause>;
 
 /// A stage that panics (in the caller's callback, say) fails the job; the others must not wait for it for ever.
 fn guard(windows: &Windows<'_>, stage: impl FnOnce()) {
@@ -155,14 +162,18 @@ fn prepare_and_commit(
     first: u64,
     count: u64,
     control: &Control<'_>,
-) -> Result<Option<CommittedWindow>, InterruptCause> {
+) -> Result<Option<ReadyWindow>, InterruptCause> {
     job.check_undisturbed()?;
     let slot = if job.record_kind == RecordKind::None {
         None
     } else {
         Some(journal.reserve_slot(first, count).map_err(journal_cause)?)
     };
-    let plan = prepare_window(job, journal, slot.as_ref(), direction, first, count, control)?;
+    let (plan, kept) = prepare_window(job, journal, slot.as_ref(), direction, first, count)?;
+    for chunk in plan.changed {
+        control.progress.notice(&Notice::ChunkChangedSinceOpened { chunk });
+    }
+    let plan = plan.plan;
     // The record of this window carries the retirement that lets the next one take its ring slot.
     let needed = journal.must_settle_before_commit();
     let Some(mark) = windows.wait_until(|mark| mark.sequence() >= needed) else { return Ok(None) };
@@ -170,7 +181,14 @@ fn prepare_and_commit(
         Some(slot) => journal.commit(slot, plan, &mark),
         None => journal.unprotected_window(plan),
     };
-    window.map(Some).map_err(journal_cause)
+    window.map(|window| Some(ReadyWindow { window, kept })).map_err(journal_cause)
+}
+
+/// What *prepare* found for a window.
+struct PreparedWindow {
+    plan: WindowPlan,
+    /// Chunks whose plaintext is no longer what was sealed.
+    changed: Vec<u64>,
 }
 
 fn prepare_window(
@@ -180,8 +198,7 @@ fn prepare_window(
     direction: Direction,
     first: u64,
     count: u64,
-    control: &Control<'_>,
-) -> Result<WindowPlan, InterruptCause> {
+) -> Result<(PreparedWindow, Option<Tile>), InterruptCause> {
     let needs_table = !(job.sides(direction).0 == Side::Plain && direction == Direction::Forward);
     let entries = if needs_table { read_entries(job, first, count)? } else { Vec::new() };
     let writer = match slot {
@@ -190,14 +207,33 @@ fn prepare_window(
         }
         _ => None,
     };
+    let holes = (first..first + count).map(|chunk| job.is_hole(chunk)).collect::<Result<Vec<_>, _>>()?;
     let (window_offset, window_len) = job.geometry.bytes_of_chunks(first, count);
     let payload = writer.as_ref().map(|writer| (writer, window_offset));
+    let run_of = |skip: u64, part: u64| {
+        let range = skip as usize..(skip + part) as usize;
+        let (old_entries, holes) = (entries.get(range.clone()).unwrap_or(&[]), &holes[range]);
+        convert::Run { direction, first: first + skip, count: part, old_entries, holes, payload }
+    };
     let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
-    let prepared = job.workers.for_each(count.div_ceil(step), |item, tile| {
-        let (skip, part) = part_of(item, step, count);
-        let old = entries.get(skip as usize..(skip + part) as usize).unwrap_or(&[]);
-        convert::prepare(job, direction, first + skip, part, old, payload, tile)
-    })?;
+    let items = count.div_ceil(step);
+    let mut kept = job.kept_windows.as_ref().map(Tiles::take);
+    let prepared = match &mut kept {
+        Some(tile) => {
+            let buffer = tile.slice(window_len as usize);
+            read_data(job, buffer, window_offset)?;
+            let parts = Parts::new(buffer, step * job.geometry.chunk_len_bytes());
+            job.workers.for_each(items, |item, _| {
+                let (skip, part) = part_of(item, step, count);
+                convert::prepare_in(job, &run_of(skip, part), &mut parts.part(item))
+            })?
+        }
+        None => job.workers.for_each(items, |item, tile| {
+            let (skip, part) = part_of(item, step, count);
+            convert::prepare(job, &run_of(skip, part), tile)
+        })?,
+    };
+    let mut changed = Vec::new();
     let mut plan = WindowPlan {
         direction,
         first_chunk: first,
@@ -208,11 +244,9 @@ fn prepare_window(
     for part in prepared {
         plan.chunks.extend(part.chunks);
         plan.fingerprints.extend(part.fingerprints);
-        for chunk in part.changed {
-            control.progress.notice(&Notice::ChunkChangedSinceOpened { chunk });
-        }
+        changed.extend(part.changed);
     }
-    Ok(plan)
+    Ok((PreparedWindow { plan, changed }, kept))
 }
 
 fn store_stage(job: &JobContext, windows: &Windows<'_>) {
@@ -243,14 +277,34 @@ fn settle_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) 
 }
 
 /// Stores a window. The committed record is consumed: no window is stored without one.
-fn store_window(job: &JobContext, window: CommittedWindow) -> Result<StoredWindow, InterruptCause> {
+fn store_window(job: &JobContext, ready: ReadyWindow) -> Result<StoredWindow, InterruptCause> {
+    let ReadyWindow { window, kept } = ready;
     let record = window.record();
     let (first, count) = (record.first_chunk, record.chunks.len() as u64);
     let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
-    let entries = job.workers.for_each(count.div_ceil(step), |item, tile| {
-        let (skip, part) = part_of(item, step, count);
-        convert::store(job, record, first + skip, part, tile)
-    })?;
+    let items = count.div_ceil(step);
+    let entries = match kept {
+        Some(mut tile) => {
+            let (offset, len) = job.geometry.bytes_of_chunks(first, count);
+            let buffer = tile.slice(len as usize);
+            let parts = Parts::new(buffer, step * job.geometry.chunk_len_bytes());
+            let entries = job.workers.for_each(items, |item, _| {
+                let (skip, part) = part_of(item, step, count);
+                convert::convert_in(job, record, first + skip, part, &mut parts.part(item))
+            })?;
+            drop(parts);
+            write_data(job, buffer, offset)?;
+            punch_holes(job, record, first, count, buffer)?;
+            if let Some(windows) = &job.kept_windows {
+                windows.give_back(tile);
+            }
+            entries
+        }
+        None => job.workers.for_each(items, |item, tile| {
+            let (skip, part) = part_of(item, step, count);
+            convert::store(job, record, first + skip, part, tile)
+        })?,
+    };
     write_entries(job, record.direction, first, &entries.concat())?;
     Ok(StoredWindow(window))
 }

@@ -13,6 +13,9 @@ use crate::options::{IoChoice, ResilienceChoice};
 const LARGEST_WINDOW_BYTES: u64 = 64 << 20;
 /// Windows of a job that logs whole windows: with the ring they stay far below the 256 MiB of extra disk.
 const LARGEST_LOGGED_WINDOW_BYTES: u64 = 32 << 20;
+/// Windows of a job that keeps them in memory between *prepare* and *store*: three of them are on their way at a time, and with
+/// everything else they must stay below 128 MiB.
+pub(crate) const LARGEST_KEPT_WINDOW_BYTES: u64 = 24 << 20;
 /// A file should have about this many windows, so that all stages of the pipeline work.
 const WINDOWS_PER_FILE: u64 = 32;
 /// A window is a multiple of this many chunks (`docs/FORMAT.md` section 1).
@@ -26,6 +29,7 @@ const RING_SLOTS_OF_LARGE_PAYLOAD: u64 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Io {
     Buffered,
+    Direct,
     Mmap,
 }
 
@@ -33,6 +37,7 @@ impl Io {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Io::Buffered => "buffered",
+            Io::Direct => "direct",
             Io::Mmap => "mmap",
         }
     }
@@ -58,7 +63,7 @@ impl Plan {
                 slot_stride: slot_stride(geometry, window_len, self.record_kind),
             },
             Some((window_len, _)) => WindowSizes { window_len, ring_slots: 0, slot_stride: 0 },
-            None => window_sizes(geometry, self.record_kind),
+            None => window_sizes(geometry, self.record_kind, self.io),
         }
     }
 }
@@ -78,13 +83,12 @@ pub(crate) fn check_choices(
     Ok(())
 }
 
-/// Chooses what was left open, by the file system.
+/// Chooses what was left open, by the file system. `io` is the store that was chosen.
 pub(crate) fn plan(
-    io: IoChoice,
+    io: Io,
     resilience: ResilienceChoice,
     medium: &Medium,
 ) -> Result<(Plan, Option<Notice>), Refusal> {
-    let io = if io == IoChoice::Mmap { Io::Mmap } else { Io::Buffered };
     let file_system = || medium.kind.name().to_owned();
     let sound = medium.checksum_is_sound();
     let (resilience, notice) = match resilience {
@@ -115,11 +119,17 @@ pub(crate) fn record_kind(io: Io, resilience: Resilience) -> RecordKind {
     }
 }
 
-/// Whether a resumed job may use this store with the records that its journal has.
-pub(crate) fn io_for_records(choice: IoChoice, records: RecordKind) -> Result<Io, Refusal> {
+/// The store of a resumed job, if the records that its journal has allow it. `has_direct`: whether the file was opened for direct
+/// I/O.
+pub(crate) fn io_for_records(
+    choice: IoChoice,
+    records: RecordKind,
+    has_direct: bool,
+) -> Result<Io, Refusal> {
     match (choice, records) {
         (IoChoice::Mmap, RecordKind::Fingerprints) => Err(Refusal::UnsoundPair),
         (IoChoice::Mmap, _) => Ok(Io::Mmap),
+        (IoChoice::Auto | IoChoice::Direct, _) if has_direct => Ok(Io::Direct),
         _ => Ok(Io::Buffered),
     }
 }
@@ -133,10 +143,14 @@ pub(crate) struct WindowSizes {
 }
 
 /// Windows that suit the file's size.
-fn window_sizes(geometry: &Geometry, records: RecordKind) -> WindowSizes {
+fn window_sizes(geometry: &Geometry, records: RecordKind, io: Io) -> WindowSizes {
     let step = WINDOW_CHUNK_MULTIPLE * geometry.chunk_len_bytes();
     let logged = records == RecordKind::FingerprintsAndPayload;
-    let largest = if logged { LARGEST_LOGGED_WINDOW_BYTES } else { LARGEST_WINDOW_BYTES };
+    let largest = match io {
+        _ if logged => LARGEST_LOGGED_WINDOW_BYTES,
+        Io::Direct => LARGEST_KEPT_WINDOW_BYTES,
+        Io::Buffered | Io::Mmap => LARGEST_WINDOW_BYTES,
+    };
     let wanted = (geometry.data_len() / WINDOWS_PER_FILE).min(largest);
     let window_len = (wanted / step).max(1) * step;
     let windows = geometry.data_len().div_ceil(window_len);
@@ -171,7 +185,7 @@ mod tests {
                 for (records, bound) in
                     [(RecordKind::Fingerprints, 64 << 20), (RecordKind::FingerprintsAndPayload, 256 << 20)]
                 {
-                    let sizes = window_sizes(&geometry, records);
+                    let sizes = window_sizes(&geometry, records, Io::Buffered);
                     let journal = 45056 + u64::from(sizes.ring_slots) * sizes.slot_stride;
                     assert!(trailer + journal <= allowed + bound, "{records:?} of {data_len}: {journal}");
                     assert_eq!(sizes.window_len % (64 << chunk_log2), 0);
@@ -191,7 +205,10 @@ mod tests {
             Err(Refusal::DataLossNotAccepted)
         ));
         assert!(check_choices(IoChoice::Auto, ResilienceChoice::None, true).is_ok());
-        assert!(io_for_records(IoChoice::Mmap, RecordKind::Fingerprints).is_err());
+        assert!(io_for_records(IoChoice::Mmap, RecordKind::Fingerprints, false).is_err());
+        assert_eq!(io_for_records(IoChoice::Direct, RecordKind::Fingerprints, false).unwrap(), Io::Buffered);
+        assert_eq!(io_for_records(IoChoice::Buffered, RecordKind::Fingerprints, true).unwrap(), Io::Buffered);
+        assert_eq!(io_for_records(IoChoice::Auto, RecordKind::Fingerprints, true).unwrap(), Io::Direct);
     }
 
     #[test]

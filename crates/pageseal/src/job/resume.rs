@@ -15,6 +15,7 @@ use super::begin::{context, storage};
 use super::belongs::{check_belongs, growing_was_undone};
 use super::journal_file::journal_place;
 use super::plan::io_for_records;
+use super::store_choice::choose_store;
 use super::unlock::{open_journal, unlock};
 use super::workers::Workers;
 use super::{decrypt, encrypt, finish, finished, recover};
@@ -24,7 +25,7 @@ use crate::keys::Identities;
 use crate::names::Names;
 use crate::options::ResumeOptions;
 use crate::report::JobReport;
-use crate::target::{OpenedTarget, Target, open_for_change};
+use crate::target::{Target, open_for_change};
 
 /// What the caller wants of an interrupted job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,9 +72,10 @@ fn go_on(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     let names = existing_name(Names::of(path)?);
-    let OpenedTarget { target, .. } = open_for_change(names, true)?;
-    let place = journal_place(&target.names, options.journal.as_deref())?;
-    continue_on(target, place, identities, options, wish, control, started)
+    let mut opened = open_for_change(names, true)?;
+    let place = journal_place(&opened.target.names, options.journal.as_deref())?;
+    choose_store(options.io, &mut opened, control);
+    continue_on(opened.target, place, identities, options, wish, control, started)
 }
 
 /// From the opened file to the end of the job.
@@ -95,7 +97,7 @@ pub(crate) fn continue_on(
     let phase = unlocked.replay.phase;
     check_wish(&target, &header, &phase, options, wish)?;
     unlocked.journal.set_boot_id(running_boot(&target));
-    let io = io_for_records(options.io, header.record_kind)?;
+    let io = io_for_records(options.io, header.record_kind, target.direct.is_some())?;
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes(), &*target.surroundings)?;
     check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
     // The run that made the journal may have been killed between giving it its name and making that durable.

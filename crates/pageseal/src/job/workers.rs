@@ -1,7 +1,7 @@
 //! The pool of threads and their private tiles.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pageseal_format::limits::BLOCK;
@@ -49,12 +49,56 @@ impl Drop for Tile {
     }
 }
 
+/// Tiles of one length that nobody uses at the moment.
+pub(crate) struct Tiles {
+    idle: Mutex<Vec<Tile>>,
+    len: usize,
+}
+
+impl Tiles {
+    /// None yet; they are made as they are needed.
+    pub(crate) fn new(len: usize) -> Self {
+        Tiles { idle: Mutex::new(Vec::new()), len }
+    }
+
+    /// A tile with whatever it held before.
+    pub(crate) fn take(&self) -> Tile {
+        let kept = self.idle.lock().ok().and_then(|mut tiles| tiles.pop());
+        kept.unwrap_or_else(|| Tile::new(self.len))
+    }
+
+    /// Keeps a tile for the next who needs one.
+    pub(crate) fn give_back(&self, tile: Tile) {
+        if let Ok(mut tiles) = self.idle.lock() {
+            tiles.push(tile);
+        }
+    }
+}
+
+/// One buffer, of which each worker gets the part of its item.
+pub(crate) struct Parts<'a>(Vec<Mutex<&'a mut [u8]>>);
+
+impl<'a> Parts<'a> {
+    /// Parts of `len_bytes`; the last one may be shorter, and of an empty buffer there is one, which is empty.
+    pub(crate) fn new(buffer: &'a mut [u8], len_bytes: u64) -> Self {
+        let mut parts: Vec<_> = buffer.chunks_mut(len_bytes as usize).map(Mutex::new).collect();
+        if parts.is_empty() {
+            parts.push(Mutex::new(&mut []));
+        }
+        Parts(parts)
+    }
+
+    /// The part of an item, which nobody else asks for.
+    pub(crate) fn part(&self, item: u64) -> MutexGuard<'_, &'a mut [u8]> {
+        self.0[item as usize].lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
 /// A pool of its own, so that a library user's global pool is neither used nor blocked.
 pub(crate) struct Workers {
     /// `None` where the calling thread does the work itself.
     pool: Option<rayon::ThreadPool>,
-    tiles: Mutex<Vec<Tile>>,
-    tile_len: usize,
+    tiles: Tiles,
 }
 
 impl Workers {
@@ -76,7 +120,7 @@ impl Workers {
             None => Some(start_pool(count)?),
         };
         let tile_len = TILE_LEN_BYTES.max(2 * chunk_len_bytes as usize);
-        Ok(Workers { pool, tiles: Mutex::new(Vec::new()), tile_len })
+        Ok(Workers { pool, tiles: Tiles::new(tile_len) })
     }
 
     /// Threads of the pool.
@@ -101,7 +145,7 @@ impl Workers {
         let stop = AtomicBool::new(false);
         let run = || {
             let mut done = Vec::new();
-            let mut tile = self.take_tile();
+            let mut tile = self.tiles.take();
             while !stop.load(Ordering::Relaxed) {
                 let item = next.fetch_add(1, Ordering::Relaxed);
                 if item >= count {
@@ -114,7 +158,7 @@ impl Workers {
                 }
                 done.push((item, result));
             }
-            self.give_back(tile);
+            self.tiles.give_back(tile);
             done
         };
         let mut results: Vec<_> = match &self.pool {
@@ -123,17 +167,6 @@ impl Workers {
         };
         results.sort_by_key(|(item, _)| *item);
         results.into_iter().map(|(_, result)| result).collect()
-    }
-
-    fn take_tile(&self) -> Tile {
-        let kept = self.tiles.lock().ok().and_then(|mut tiles| tiles.pop());
-        kept.unwrap_or_else(|| Tile::new(self.tile_len))
-    }
-
-    fn give_back(&self, tile: Tile) {
-        if let Ok(mut tiles) = self.tiles.lock() {
-            tiles.push(tile);
-        }
     }
 }
 

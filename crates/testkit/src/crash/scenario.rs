@@ -4,7 +4,7 @@ use std::fmt;
 
 use pageseal::simulation::journal::Resilience;
 use pageseal::simulation::{Choices, SMALL_WINDOW_BYTES, Sizes};
-use pageseal::{JobKeyMode, Suite};
+use pageseal::{IoChoice, JobKeyMode, Suite};
 
 use crate::Generator;
 
@@ -52,12 +52,36 @@ impl Job {
 pub struct Cell {
     /// The job.
     pub job: Job,
-    /// Whether it stores through a mapping.
-    pub mapped: bool,
+    /// How it stores.
+    pub store: Store,
     /// What it promises to survive.
     pub resilience: Survives,
     /// The suite, as its number.
     pub suite: u8,
+}
+
+/// [`IoChoice`], in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Store {
+    /// Through the page cache, by copies.
+    Buffered,
+    /// Through a mapping.
+    Mmap,
+    /// Past the page cache: windows stay in memory between *prepare* and *store*.
+    Direct,
+}
+
+impl Store {
+    const ALL: [Store; 3] = [Store::Buffered, Store::Mmap, Store::Direct];
+
+    /// As the engine takes it.
+    pub fn io(self) -> IoChoice {
+        match self {
+            Store::Buffered => IoChoice::Buffered,
+            Store::Mmap => IoChoice::Mmap,
+            Store::Direct => IoChoice::Direct,
+        }
+    }
 }
 
 /// [`Resilience`], in an order.
@@ -92,14 +116,14 @@ impl Cell {
         let mut cells = Vec::new();
         for job in Job::ALL {
             for resilience in Survives::ALL {
-                for mapped in [false, true] {
+                for store in Store::ALL {
                     for suite in Suite::ALL.map(Suite::id) {
-                        cells.push(Cell { job, mapped, resilience, suite });
+                        cells.push(Cell { job, store, resilience, suite });
                     }
                 }
             }
         }
-        cells.retain(|cell| !(cell.mapped && cell.resilience == Survives::Checksum));
+        cells.retain(|cell| !(cell.store == Store::Mmap && cell.resilience == Survives::Checksum));
         cells
     }
 
@@ -117,7 +141,7 @@ impl Cell {
 
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let store = if self.mapped { "mmap" } else { "buffered" };
+        let store = format!("{:?}", self.store).to_lowercase();
         write!(f, "{:?} {store} {:?} suite {}", self.job, self.resilience, self.suite)
     }
 }
@@ -194,7 +218,7 @@ impl Scenario {
     pub fn choices(&self) -> Choices {
         Choices {
             suite: self.cell.suite(),
-            mapped: self.cell.mapped,
+            io: self.cell.store.io(),
             resilience: self.cell.resilience.resilience(),
             job_key: self.job_key,
             allow_sparse: self.holes,
@@ -214,7 +238,7 @@ mod tests {
     #[test]
     fn seeds_go_round_through_every_cell() {
         let cells = Cell::all();
-        assert_eq!(cells.len(), 6 * 7 * 3);
+        assert_eq!(cells.len(), 6 * 11 * 3);
         let seen: std::collections::BTreeSet<_> =
             (0..cells.len() as u64).map(|seed| Scenario::of(seed).cell).collect();
         assert_eq!(seen.len(), cells.len());

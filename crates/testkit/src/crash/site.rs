@@ -153,6 +153,7 @@ impl<'k> Site<'k> {
             folder: Arc::new(self.disk.folder()),
             identity: file.identity(),
             mapping: Arc::new(file.mapping()),
+            direct: Arc::new(file.direct()),
             data: Arc::new(file),
             name: name.into(),
             surroundings: Arc::new(self.surroundings.clone()),
@@ -184,10 +185,10 @@ impl<'k> Site<'k> {
     /// Goes on with an interrupted job, or takes it back, with no more keys than should be needed.
     pub fn go_on(&self, back: bool, control: &Control<'_>) -> Result<JobReport, JobError> {
         let identities = if self.needs_identity() { &self.keys.with } else { &self.keys.without };
-        let mapped = self.scenario.cell.mapped;
+        let io = self.scenario.cell.store.io();
         self.on_world(|world| match back {
-            true => world.rollback(identities, mapped, control),
-            false => world.resume(identities, mapped, control),
+            true => world.rollback(identities, io, control),
+            false => world.resume(identities, io, control),
         })
     }
 

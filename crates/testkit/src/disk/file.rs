@@ -12,7 +12,16 @@ use super::{Choices, Fault, Machine, MissingSync, Operation, SimDisk, Step, erro
 pub struct SimFile {
     disk: SimDisk,
     inode: u64,
-    mapped: bool,
+    way: Way,
+}
+
+/// How its bytes are reached. Past the page cache they lie in the device's cache until a sync, which loses and tears what it likes
+/// just as the system's does: nothing is less certain, so nothing but the requests differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Calls,
+    Mapping,
+    Direct,
 }
 
 /// Pages, in bytes: a killed write ends at one.
@@ -22,13 +31,19 @@ const SHORT: u64 = 8;
 
 impl SimFile {
     pub(super) fn new(disk: SimDisk, inode: u64) -> Self {
-        SimFile { disk, inode, mapped: false }
+        SimFile { disk, inode, way: Way::Calls }
     }
 
     /// The same file as a mapping.
     #[must_use]
     pub fn mapping(&self) -> Self {
-        SimFile { mapped: true, ..self.clone() }
+        SimFile { way: Way::Mapping, ..self.clone() }
+    }
+
+    /// The same file past the page cache.
+    #[must_use]
+    pub fn direct(&self) -> Self {
+        SimFile { way: Way::Direct, ..self.clone() }
     }
 
     /// Which file it is.
@@ -225,7 +240,11 @@ impl Storage for SimFile {
     }
 
     fn as_mapped(&self) -> Option<&dyn MappedRange> {
-        self.mapped.then_some(self)
+        (self.way == Way::Mapping).then_some(self)
+    }
+
+    fn prefers_large_requests(&self) -> bool {
+        self.way == Way::Direct
     }
 }
 
