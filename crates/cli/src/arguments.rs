@@ -319,8 +319,7 @@ pub enum Io {
     Mmap,
     /// Through a private buffer, whole blocks at a time
     Buffered,
-    /// Taken only to be refused with the reason.
-    #[value(hide = true)]
+    /// Past the page cache, for files that do not fit into memory
     Direct,
 }
 

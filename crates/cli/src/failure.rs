@@ -54,9 +54,6 @@ pub enum Failure {
 /// Options that cannot be obeyed together.
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
-    /// Planned, not there.
-    #[error("--io direct is not in this version, which stores through mmap or buffered")]
-    DirectIo,
     /// One output, several inputs.
     #[error("-o takes one FILE, not {files}")]
     OutputForSeveralFiles {
@@ -162,8 +159,8 @@ mod tests {
         let failure =
             Failure::from(Refusal::Unopenable { path: "x".into(), source: io::Error::from_raw_os_error(2) });
         assert_eq!(failure.message(), "cannot open x: No such file or directory (os error 2)");
-        let failure = Failure::Usage(UsageError::DirectIo);
-        assert_eq!(failure.message(), UsageError::DirectIo.to_string());
+        let failure = Failure::Usage(UsageError::StdinNeedsOutput);
+        assert_eq!(failure.message(), UsageError::StdinNeedsOutput.to_string());
     }
 
     #[test]

@@ -315,6 +315,6 @@ mod tests {
 
     #[test]
     fn an_error_without_a_place_has_no_place() {
-        assert_eq!(place(&Failure::Usage(UsageError::DirectIo)), (None, None));
+        assert_eq!(place(&Failure::Usage(UsageError::StdinNeedsOutput)), (None, None));
     }
 }

@@ -126,7 +126,6 @@ fn before_going_on(cause: &InterruptCause) -> &'static str {
 fn of_usage(error: &UsageError, situation: &Situation<'_>) -> String {
     let command = situation.command;
     match error {
-        UsageError::DirectIo => "leave out --io, or take --io buffered".into(),
         UsageError::OutputForSeveralFiles { .. } => {
             format!("run `pageseal {command} -o OUT FILE` once for each file")
         }

@@ -16,7 +16,7 @@ const CHUNK: u64 = 64 * 1024;
 /// Window of files up to 128 MiB: 64 chunks.
 const WINDOW: u64 = 64 * CHUNK;
 
-const PAIRS: [(IoChoice, ResilienceChoice); 7] = [
+const PAIRS: [(IoChoice, ResilienceChoice); 11] = [
     (IoChoice::Buffered, ResilienceChoice::Checksum),
     (IoChoice::Buffered, ResilienceChoice::Journal),
     (IoChoice::Buffered, ResilienceChoice::Process),
@@ -24,6 +24,10 @@ const PAIRS: [(IoChoice, ResilienceChoice); 7] = [
     (IoChoice::Mmap, ResilienceChoice::Journal),
     (IoChoice::Mmap, ResilienceChoice::Process),
     (IoChoice::Mmap, ResilienceChoice::None),
+    (IoChoice::Direct, ResilienceChoice::Checksum),
+    (IoChoice::Direct, ResilienceChoice::Journal),
+    (IoChoice::Direct, ResilienceChoice::Process),
+    (IoChoice::Direct, ResilienceChoice::None),
 ];
 
 fn round_trip(

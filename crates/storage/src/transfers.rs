@@ -104,3 +104,39 @@ fn by_threads<P: Send>(pieces: Vec<P>, run: impl Fn(P) -> io::Result<()> + Sync)
         theirs.fold(mine, Result::and)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pieces and a rest, and both ways of having them in flight. No direct I/O, which is the caller's business.
+    #[test]
+    fn rings_and_threads_transfer_the_same_bytes() {
+        let len = 9 * PIECE_BYTES + 5;
+        let content: Vec<u8> = (0..len).map(|at| (at / 7) as u8).collect();
+        for transfers in [Transfers::new(), Transfers::by_threads()] {
+            let file = tempfile::tempfile().unwrap();
+            transfers.write(&file, &content, 3).unwrap();
+            let mut read = vec![0; len];
+            transfers.read(&file, &mut read, 3).unwrap();
+            assert!(read == content, "io_uring: {}", transfers.use_io_uring());
+            let error = transfers.read(&file, &mut read, 4).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "io_uring: {}", transfers.use_io_uring());
+        }
+    }
+
+    #[test]
+    fn a_failure_of_either_is_an_error() {
+        let read_only = File::open("/proc/self/exe").unwrap();
+        for transfers in [Transfers::new(), Transfers::by_threads()] {
+            let error = transfers.write(&read_only, &vec![0; 20 * PIECE_BYTES], 0).unwrap_err();
+            assert!(error.raw_os_error().is_some(), "{error:?}");
+            // And it can be used again.
+            let mut read = vec![0; 4 * PIECE_BYTES];
+            let size = read_only.metadata().unwrap().len() as usize;
+            if size > read.len() {
+                transfers.read(&read_only, &mut read, 0).unwrap();
+            }
+        }
+    }
+}

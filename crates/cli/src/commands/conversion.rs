@@ -16,7 +16,7 @@ impl ConversionArguments {
 
     /// Refuses what contradicts itself.
     pub fn check(&self) -> Result<(), Failure> {
-        if io_choice(self.io)? == IoChoice::Mmap && self.resilience == Resilience::Checksum {
+        if self.io == Io::Mmap && self.resilience == Resilience::Checksum {
             return Err(Refusal::UnsoundPair.into());
         }
         if self.resilience == Resilience::None && !self.accept_data_loss {
@@ -64,13 +64,14 @@ fn is_dash(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// The library's choice for `--io`.
-pub fn io_choice(io: Io) -> Result<IoChoice, UsageError> {
-    match io {
-        Io::Auto => Ok(IoChoice::Auto),
-        Io::Mmap => Ok(IoChoice::Mmap),
-        Io::Buffered => Ok(IoChoice::Buffered),
-        Io::Direct => Err(UsageError::DirectIo),
+impl From<Io> for IoChoice {
+    fn from(io: Io) -> Self {
+        match io {
+            Io::Auto => IoChoice::Auto,
+            Io::Mmap => IoChoice::Mmap,
+            Io::Buffered => IoChoice::Buffered,
+            Io::Direct => IoChoice::Direct,
+        }
     }
 }
 

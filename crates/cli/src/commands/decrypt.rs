@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, UsageError};
 use crate::remedies::Situation;
 
-use super::conversion::{input, io_choice};
+use super::conversion::input;
 use super::each_file::{EachFile, JobDone};
 use super::key_sources::identities;
 use super::session::Session;
@@ -41,7 +41,7 @@ pub fn run(arguments: &DecryptArguments, session: &Session) -> Result<Exit, Fail
 fn options(arguments: &DecryptArguments) -> Result<DecryptOptions, UsageError> {
     let conversion = &arguments.conversion;
     Ok(DecryptOptions {
-        io: io_choice(conversion.io)?,
+        io: conversion.io.into(),
         resilience: conversion.resilience.into(),
         threads: conversion.run.threads,
         journal: conversion.journal.clone(),

@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, UsageError};
 use crate::remedies::Situation;
 
-use super::conversion::{input, io_choice};
+use super::conversion::input;
 use super::each_file::{EachFile, JobDone};
 use super::key_sources::recipients;
 use super::session::Session;
@@ -39,7 +39,7 @@ fn options(arguments: &EncryptArguments) -> Result<EncryptOptions, UsageError> {
     Ok(EncryptOptions {
         suite: arguments.suite.map(Into::into),
         chunk_len_bytes: arguments.chunk_size,
-        io: io_choice(conversion.io)?,
+        io: conversion.io.into(),
         resilience: conversion.resilience.into(),
         threads: conversion.run.threads,
         job_key: arguments.job_key.into(),

@@ -9,7 +9,6 @@ use crate::exit::Exit;
 use crate::failure::{Failure, UsageError};
 use crate::remedies::Situation;
 
-use super::conversion::io_choice;
 use super::each_file::{EachFile, JobDone};
 use super::key_sources::identities;
 use super::session::Session;
@@ -40,7 +39,7 @@ pub fn run_rollback(arguments: &RollbackArguments, session: &Session) -> Result<
 
 fn options(arguments: &ContinuationArguments, decrypt: bool) -> Result<ResumeOptions, UsageError> {
     Ok(ResumeOptions {
-        io: io_choice(arguments.io)?,
+        io: arguments.io.into(),
         threads: arguments.run.threads,
         journal: arguments.journal.clone(),
         decrypt,

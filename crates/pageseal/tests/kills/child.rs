@@ -186,7 +186,11 @@ fn to_json(order: &Order) -> Value {
         "path": order.path,
         "recipient": order.recipient,
         "identity_file": order.identity_file,
-        "mmap": order.io == IoChoice::Mmap,
+        "io": match order.io {
+            IoChoice::Mmap => "mmap",
+            IoChoice::Direct => "direct",
+            _ => "buffered",
+        },
         "resilience": match order.resilience {
             ResilienceChoice::Checksum => "checksum",
             ResilienceChoice::Journal => "journal",
@@ -206,7 +210,11 @@ fn from_json(order: &Value) -> Order {
         path: text("path").unwrap().into(),
         recipient: text("recipient").unwrap(),
         identity_file: text("identity_file").map(PathBuf::from),
-        io: if order["mmap"] == true { IoChoice::Mmap } else { IoChoice::Buffered },
+        io: match text("io").unwrap().as_str() {
+            "mmap" => IoChoice::Mmap,
+            "direct" => IoChoice::Direct,
+            _ => IoChoice::Buffered,
+        },
         resilience: match text("resilience").unwrap().as_str() {
             "checksum" => ResilienceChoice::Checksum,
             "journal" => ResilienceChoice::Journal,

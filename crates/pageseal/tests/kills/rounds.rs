@@ -21,12 +21,14 @@ const LEN_BYTES: u64 = (96 << 20) - 12_345;
 /// Attempts to kill a job before it is done.
 const ATTEMPTS: u64 = 6;
 
-const PAIRS: [(IoChoice, ResilienceChoice); 5] = [
+const PAIRS: [(IoChoice, ResilienceChoice); 7] = [
     (IoChoice::Buffered, ResilienceChoice::Checksum),
     (IoChoice::Mmap, ResilienceChoice::Journal),
     (IoChoice::Buffered, ResilienceChoice::Process),
     (IoChoice::Mmap, ResilienceChoice::Process),
     (IoChoice::Buffered, ResilienceChoice::Journal),
+    (IoChoice::Direct, ResilienceChoice::Checksum),
+    (IoChoice::Direct, ResilienceChoice::Process),
 ];
 
 /// What a recovery gets the file key from.
@@ -50,8 +52,8 @@ struct Plan {
 
 impl Plan {
     fn new(job: JobKind, index: u64) -> Self {
-        let (io, resilience) = PAIRS[(index % 5) as usize];
-        let suite = Suite::ALL[(index / 5 % 3) as usize];
+        let (io, resilience) = PAIRS[(index % 7) as usize];
+        let suite = Suite::ALL[(index / 7 % 3) as usize];
         let unlock = match (job, index % 4) {
             (JobKind::Encrypt, 0 | 1) => Unlock::JobKeyInMemory,
             (JobKind::Encrypt, 2) => Unlock::JobKeyOnDisk,

@@ -21,10 +21,11 @@ pub struct Mode {
 }
 
 /// The pairs that promise to survive a power cut.
-pub const MODES: [Mode; 3] = [
+pub const MODES: [Mode; 4] = [
     Mode { io: "buffered", resilience: "checksum" },
     Mode { io: "buffered", resilience: "journal" },
     Mode { io: "mmap", resilience: "journal" },
+    Mode { io: "direct", resilience: "checksum" },
 ];
 
 /// The suites, by their names on the command line.
