@@ -40,6 +40,8 @@ pub(crate) struct ActiveJob {
     pub(crate) suite: Suite,
     pub(crate) io: &'static str,
     pub(crate) windows_recovered: u64,
+    /// Chunks that a continued job found lost, in neither form, where the file will be sealed.
+    pub(crate) found_damage: Option<Damage>,
     pub(crate) started: Instant,
 }
 
@@ -143,6 +145,17 @@ impl ActiveJob {
             Ok(()) => InterruptCause::Cancelled,
             Err(cause) => cause,
         }
+    }
+
+    /// Chunks that neither are what the file will be nor can become so. The job goes on, for the sake of all the others, and
+    /// ends with this damage instead of a report.
+    pub(crate) fn note_damage(&mut self, damaged: &[u64]) {
+        let Some(first) = damaged.first() else { return };
+        let (first_chunk, offset) = (*first, self.context.geometry.chunk_offset(*first));
+        self.found_damage = Some(match damaged.len() {
+            1 => Damage::Chunk { chunk: first_chunk, offset },
+            count => Damage::Chunks { count: count as u64, first_chunk, offset },
+        });
     }
 
     pub(crate) fn set_phase(

@@ -116,6 +116,7 @@ pub(crate) fn begin(
         suite,
         io: plan.io.name(),
         windows_recovered: 0,
+        found_damage: None,
         started,
     };
     let mark = job.journal.settled_at_start();

@@ -199,6 +199,7 @@ pub(crate) fn begin(
         suite,
         io: plan.io.name(),
         windows_recovered: 0,
+        found_damage: None,
         started,
     };
     if options.allow_sparse {

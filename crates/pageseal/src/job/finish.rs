@@ -13,7 +13,7 @@ use pageseal_storage::{FileIdentity, Folder, Storage};
 use super::active::{ActiveJob, JournalPlace};
 use super::context::{SYNCING, io_cause};
 use crate::control::{Control, Notice};
-use crate::error::{InterruptCause, JobError};
+use crate::error::{InterruptCause, JobError, OpenError};
 use crate::names::Names;
 use crate::report::JobReport;
 use crate::target::Target;
@@ -96,6 +96,10 @@ pub(crate) fn settle_names(
     match named {
         Ok(name) => {
             let path = name.as_ref().map(|name| job.target.names.path_of(name));
+            if let Some(damage) = job.found_damage.take() {
+                let path = path.unwrap_or(job.context.path);
+                return Err(OpenError::Damaged { path, damage }.into());
+            }
             Ok(job.report(direction, path, name != Some(wanted)))
         }
         Err(cause) => Err(job.interrupted(direction, watermark, cause)),

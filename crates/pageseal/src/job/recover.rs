@@ -3,13 +3,13 @@
 
 use std::ops::Range;
 
-use pageseal_crypto::{ChunkCipher, ChunkMeta};
+use pageseal_format::TableEntry;
 use pageseal_format::journal::{Direction, JobKind};
 use pageseal_journal::{CommittedWindow, SettledMark};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::active::ActiveJob;
-use super::context::{SYNCING, io_cause};
+use super::context::{JobContext, SYNCING, io_cause};
 use super::convert::read_data;
 use super::pipeline::{read_entries, recover_window};
 use super::workers::Tile;
@@ -52,9 +52,10 @@ pub(crate) fn settle_in_flight(
 ///
 /// An encrypt: nothing from the watermark on may be sealed, whichever way the job goes on, and if it goes on forward nothing
 /// below may be plain. A decrypt that goes on: nothing below the watermark may be sealed. A decrypt that is undone: nothing below
-/// the watermark may be sealed, and nothing from it on plain. A chunk without a table entry was never sealed.
+/// the watermark may be sealed, and nothing from it on plain. A chunk without a table entry was never sealed. Where nothing may be
+/// plain, a chunk that is neither is noted as damage.
 pub(crate) fn refuse_outdated(
-    job: &ActiveJob,
+    job: &mut ActiveJob,
     direction: Direction,
     watermark: u64,
     control: &Control<'_>,
@@ -74,6 +75,31 @@ pub(crate) fn refuse_outdated(
     }
 }
 
+/// Refuses to call a file sealed in which one of the chunks is the plaintext of its entry, or was never sealed. A chunk that is
+/// neither is lost already, whatever is done now: the job may end, and says so then (see [`ActiveJob::note_damage`]).
+pub(crate) fn refuse_plain(
+    job: &mut ActiveJob,
+    chunks: Range<u64>,
+    control: &Control<'_>,
+) -> Result<(), InterruptCause> {
+    let context = &job.context;
+    let damaged = for_each_chunk(context, chunks, control, |chunk, entry, bytes| {
+        let cipher = &context.keys.chunk;
+        let meta = context.meta(chunk, entry);
+        let mut opened = Zeroizing::new(bytes.to_vec());
+        if cipher.open_in_place(&meta, &entry.tag, &mut opened).is_ok() {
+            return Ok(None);
+        }
+        // The ciphertext stays in the tile, so the nonce is not used twice outside of the process.
+        if is_unused(entry) || cipher.seal_in_place(&meta, bytes) == entry.tag {
+            return Err(not_as_claimed(context, chunk));
+        }
+        Ok(Some(chunk))
+    })?;
+    job.note_damage(&damaged.into_iter().flatten().collect::<Vec<_>>());
+    Ok(())
+}
+
 /// Refuses to go on if one of the chunks still opens under its table entry: then throwing the table away would destroy it.
 /// Without this, an outdated journal laid beside a sealed file could have it truncated to bare ciphertext. A chunk that
 /// does *not* open loses nothing with the table, also when somebody changed its plaintext meanwhile.
@@ -82,43 +108,41 @@ pub(crate) fn refuse_sealed(
     chunks: Range<u64>,
     control: &Control<'_>,
 ) -> Result<(), InterruptCause> {
-    refuse(job, chunks, false, is_sealed, control)
-}
-
-/// Whether the bytes are ciphertext that only this entry turns into something else. A chunk of a few bytes can
-/// be the same in both forms: then nothing is lost with the entry.
-fn is_sealed(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &mut [u8]) -> bool {
-    let mut opened = Zeroizing::new(bytes.to_vec());
-    cipher.open_in_place(meta, tag, &mut opened).is_ok() && opened[..] != *bytes
-}
-
-/// Refuses to call a file sealed in which one of the chunks is the plaintext of its entry, or was never sealed.
-pub(crate) fn refuse_plain(
-    job: &ActiveJob,
-    chunks: Range<u64>,
-    control: &Control<'_>,
-) -> Result<(), InterruptCause> {
-    refuse(job, chunks, true, is_plain, control)
-}
-
-/// Whether the bytes are the plaintext that the entry belongs to. The ciphertext stays in the tile, so the
-/// nonce is not used twice outside of the process.
-fn is_plain(cipher: &ChunkCipher, meta: &ChunkMeta, tag: &[u8; 32], bytes: &mut [u8]) -> bool {
-    let before = Zeroizing::new(bytes.to_vec());
-    cipher.seal_in_place(meta, bytes) == *tag && before[..] != *bytes
-}
-
-fn refuse(
-    job: &ActiveJob,
-    chunks: Range<u64>,
-    zero_is_wrong: bool,
-    is_wrong: impl Fn(&ChunkCipher, &ChunkMeta, &[u8; 32], &mut [u8]) -> bool + Sync,
-    control: &Control<'_>,
-) -> Result<(), InterruptCause> {
     let context = &job.context;
+    for_each_chunk(context, chunks, control, |chunk, entry, bytes| {
+        if is_unused(entry) {
+            return Ok(());
+        }
+        let mut opened = Zeroizing::new(bytes.to_vec());
+        let meta = context.meta(chunk, entry);
+        let opens = context.keys.chunk.open_in_place(&meta, &entry.tag, &mut opened).is_ok();
+        // A chunk of a few bytes can be the same in both forms: then nothing is lost with the entry.
+        if opens && opened[..] != *bytes { Err(not_as_claimed(context, chunk)) } else { Ok(()) }
+    })
+    .map(|_| ())
+}
+
+/// Whether no chunk was ever sealed under this entry.
+fn is_unused(entry: &TableEntry) -> bool {
+    entry.nonce == [0; 24] && entry.tag == [0; 32]
+}
+
+fn not_as_claimed(context: &JobContext, chunk: u64) -> InterruptCause {
+    let offset = context.geometry.chunk_offset(chunk);
+    InterruptCause::Damaged(Damage::NotAsClaimed { chunk, offset })
+}
+
+/// Reads chunks and their entries, and looks at each in a tile, which is wiped.
+fn for_each_chunk<T: Send>(
+    context: &JobContext,
+    chunks: Range<u64>,
+    control: &Control<'_>,
+    look: impl Fn(u64, &TableEntry, &mut [u8]) -> Result<T, InterruptCause> + Sync,
+) -> Result<Vec<T>, InterruptCause> {
     let geometry = &context.geometry;
+    let mut seen = Vec::new();
     if chunks.is_empty() {
-        return Ok(());
+        return Ok(seen);
     }
     let total = geometry.bytes_of_chunks(chunks.start, chunks.end - chunks.start).1;
     control.progress.stage(Stage::Verifying, total, 0);
@@ -126,23 +150,17 @@ fn refuse(
     while first < chunks.end {
         let count = BATCH_CHUNKS.min(chunks.end - first);
         let entries = read_entries(context, first, count)?;
-        let check = |item: u64, tile: &mut Tile| {
+        let look_at = |item: u64, tile: &mut Tile| {
             let (chunk, entry) = (first + item, &entries[item as usize]);
-            let (offset, len) = (geometry.chunk_offset(chunk), geometry.chunk_len(chunk));
-            if entry.nonce == [0; 24] && entry.tag == [0; 32] {
-                // Never sealed.
-                let damage = Damage::NotAsClaimed { chunk, offset };
-                return if zero_is_wrong { Err(InterruptCause::Damaged(damage)) } else { Ok(()) };
-            }
-            let buffer = tile.slice(len as usize);
-            read_data(context, buffer, offset)?;
-            let wrong = is_wrong(&context.keys.chunk, &context.meta(chunk, entry), &entry.tag, buffer);
+            let buffer = tile.slice(geometry.chunk_len(chunk) as usize);
+            read_data(context, buffer, geometry.chunk_offset(chunk))?;
+            let result = look(chunk, entry, buffer);
             buffer.zeroize();
-            if wrong { Err(InterruptCause::Damaged(Damage::NotAsClaimed { chunk, offset })) } else { Ok(()) }
+            result
         };
-        context.workers.for_each(count, check)?;
+        seen.extend(context.workers.for_each(count, look_at)?);
         control.progress.advance(geometry.bytes_of_chunks(first, count).1);
         first += count;
     }
-    Ok(())
+    Ok(seen)
 }

@@ -123,6 +123,7 @@ pub(crate) fn continue_on(
         suite: unlocked.suite,
         io: io.name(),
         windows_recovered: 0,
+        found_damage: None,
         started,
     };
     continue_job(job, unlocked.replay, &unlocked.slots, wish, control)
@@ -221,6 +222,12 @@ fn go_through_phases(
             return Ok(Next::Names(Direction::Backward));
         }
         (Phase::Created | Phase::Grown, _) => {
+            if wish == Wish::Backward {
+                // An encrypt was taken back above, so this is a decrypt. Nothing was opened yet, says the journal; one of an
+                // earlier time, or one whose newer phase rotted, would have plaintext called sealed.
+                let chunks = 0..job.context.geometry.chunk_count();
+                recover::refuse_plain(job, chunks, control)?;
+            }
             match job.context.kind {
                 JobKind::Encrypt => encrypt::grow(job, slots)?,
                 JobKind::Decrypt => decrypt::mark_running(job)?,

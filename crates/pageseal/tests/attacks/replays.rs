@@ -2,10 +2,15 @@
 
 use std::fs;
 
+use std::path::PathBuf;
+use std::sync::Mutex;
+
 use pageseal::ErrorClass::{Damaged, Interrupted, Refused};
+use pageseal::{Cancellation, Control, Damage, DecryptOptions, JobError, OpenError, Progress, Stage};
+use pageseal_format::journal::{PHASE_LEN, PHASE_OFFSETS};
 
 use crate::place::{Command, Decrypt, Encrypt, LEN, Place, Resume, ResumeDecrypt, Rollback, Verify};
-use crate::support::{layout, read_at, write_at, write_content};
+use crate::support::{digest, flip, layout, read_at, write_at, write_content};
 
 fn trailer_of(place: &Place) -> Vec<u8> {
     let start = layout(LEN).trailer_offset();
@@ -153,4 +158,77 @@ fn an_old_trailer_opens_no_new_data() {
 
     write_at(&place.sealed(), layout(LEN).trailer_offset(), &own);
     place.assert_opens(content);
+}
+
+/// Copies the journal of a decrypt when no window of it is committed yet, and stops it at the first one.
+struct Copier {
+    journal: PathBuf,
+    copied: Mutex<Vec<u8>>,
+    cancellation: Cancellation,
+}
+
+impl Progress for Copier {
+    fn stage(&self, stage: Stage, _total_bytes: u64, _done_bytes: u64) {
+        if stage == Stage::Decrypting {
+            *self.copied.lock().unwrap() = fs::read(&self.journal).unwrap();
+        }
+    }
+
+    fn advance(&self, _bytes: u64) {
+        if !self.copied.lock().unwrap().is_empty() {
+            self.cancellation.cancel();
+        }
+    }
+}
+
+/// The journal as it was when no chunk was opened yet says that there is nothing to take back. Believed, plaintext would be called
+/// sealed and the journal that knows better thrown away. (Found by the fuzzer, which destroyed the newer phase and the records.)
+#[test]
+fn the_first_journal_of_a_decrypt_calls_no_plaintext_sealed() {
+    let place = Place::new();
+    let content = place.make(LEN);
+    place.encrypt();
+    let cancellation = Cancellation::new();
+    let copier =
+        Copier { journal: place.journal(), copied: Mutex::default(), cancellation: cancellation.clone() };
+    let control = Control { progress: &copier, cancellation };
+    pageseal::decrypt_in_place(&place.sealed(), &place.identities, &DecryptOptions::default(), &control)
+        .unwrap_err();
+    let own = fs::read(place.journal()).unwrap();
+
+    let mut first = copier.copied.lock().unwrap().clone();
+    fs::write(place.journal(), &first).unwrap();
+    place.assert_refused(&place.sealed(), "RUNNING, no window", &[(Resume, Refused), (Rollback, Damaged)]);
+    // And when not even that it runs was durable: CREATED is its first phase, RUNNING its second.
+    let running = PHASE_OFFSETS[0] as usize;
+    first[running..running + PHASE_LEN].fill(0);
+    fs::write(place.journal(), &first).unwrap();
+    place.assert_refused(&place.sealed(), "CREATED", &[(Resume, Refused), (Rollback, Damaged)]);
+
+    fs::write(place.journal(), &own).unwrap();
+    place.run(Rollback, &place.sealed()).unwrap();
+    place.assert_opens(content);
+}
+
+/// A chunk that was changed while the decrypt was interrupted is lost. It is undone for the sake of the others, and ends with the
+/// damage, not with success.
+#[test]
+fn an_undone_decrypt_tells_of_a_chunk_that_is_lost() {
+    let place = Place::new();
+    let content = place.make(LEN);
+    place.encrypt();
+    place.decrypt_half();
+    let (chunk, offset) = (4 * 64 + 3, (4 * 64 + 3) << 16);
+    flip(&place.sealed(), offset + 17, 0x40);
+    let error = place.run(Rollback, &place.sealed()).unwrap_err();
+    let JobError::Open(OpenError::Damaged { path, damage }) = error else { panic!("{error:?}") };
+    assert_eq!(path, place.sealed());
+    assert!(
+        matches!(damage, Damage::Chunk { chunk: found, offset: at } if found == chunk && at == offset),
+        "{damage:?}"
+    );
+    assert!(!place.journal().exists());
+    flip(&place.sealed(), offset + 17, 0x40);
+    place.assert_opens(content);
+    assert_eq!(digest(&place.file()), content);
 }
