@@ -21,6 +21,9 @@ pub struct Arguments {
     /// Print errors only: no progress bar, no result lines, no notes
     #[arg(short, long, global = true, display_order = 900)]
     pub quiet: bool,
+    /// Also say how a job goes about it, and why so
+    #[arg(short, long, global = true, display_order = 899, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -161,6 +164,9 @@ pub struct VerifyArguments {
 /// `info`
 #[derive(Debug, Args)]
 pub struct InfoArguments {
+    /// Also show how a plain file would be sealed now, and why so
+    #[arg(long)]
+    pub plan: bool,
     /// The journal, if it does not lie beside the file
     #[arg(long, value_name = "PATH")]
     pub journal: Option<PathBuf>,

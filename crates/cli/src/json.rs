@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use pageseal::{
-    Damage, FileStatus, Info, InterruptCause, JobError, JobKind, JobOutcome, JobReport, Notice, OpenError,
-    VerifyReport,
+    Damage, FileStatus, Info, InterruptCause, JobError, JobKind, JobOutcome, JobPlan, JobReport, Notice,
+    OpenError, VerifyReport,
 };
 use serde::Serialize;
 
@@ -79,6 +79,8 @@ pub struct InfoObject {
     job_sequence: u64,
     slots: Vec<SlotObject>,
     journal: Option<JournalObject>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<JobPlan>,
 }
 
 #[derive(Debug, Serialize)]
@@ -184,8 +186,9 @@ impl From<&VerifyReport> for ResultObject {
     }
 }
 
-impl From<&Info> for ResultObject {
-    fn from(info: &Info) -> Self {
+impl ResultObject {
+    /// What a file is, and how it would be sealed if that was asked.
+    pub fn of_info(info: &Info, plan: Option<JobPlan>) -> Self {
         ResultObject::Info(Box::new(InfoObject {
             state: state_name(&info.status),
             damage: match &info.status {
@@ -217,6 +220,7 @@ impl From<&Info> for ResultObject {
                 done_bytes: journal.done_bytes,
                 total_bytes: journal.total_bytes,
             }),
+            plan,
         }))
     }
 }

@@ -4,7 +4,7 @@
 use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 
-use pageseal::{JobKind, JobOutcome, JobReport, Suite, VerifyReport};
+use pageseal::{JobKind, JobOutcome, JobPlan, JobReport, Suite, VerifyReport};
 
 use crate::failure::Failure;
 use crate::remedies::{Situation, remedy};
@@ -115,6 +115,23 @@ pub fn suite_title(suite: Suite) -> &'static str {
 fn amount(bytes: u64, seconds: f64) -> String {
     let rate = format_rate(bytes, seconds).map_or_else(String::new, |rate| format!(" ({rate})"));
     format!("{} in {}{rate}", format_size(bytes), format_seconds(seconds))
+}
+
+/// How a job goes about it, a line for each choice.
+pub fn plan_lines(plan: &JobPlan) -> Vec<String> {
+    let window = format_size(plan.window_len_bytes);
+    let journal = format_size(plan.journal_len_bytes);
+    vec![
+        format!("store        {}: {}", plan.io, plan.io_reason),
+        format!("resilience   {}: {}", plan.resilience, plan.resilience_reason),
+        match plan.ring_slots {
+            0 => format!("windows      {window} each, without records"),
+            slots => {
+                format!("windows      {window} each, at most {slots} recorded in a journal of {journal}")
+            }
+        },
+        format!("trailer      {}", format_size(plan.trailer_len_bytes)),
+    ]
 }
 
 #[cfg(test)]

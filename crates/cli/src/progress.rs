@@ -4,10 +4,10 @@ use std::io::{IsTerminal, stderr};
 use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pageseal::{Notice, Progress, Stage};
+use pageseal::{JobPlan, Notice, Progress, Stage};
 
 use crate::notices::notice_text;
-use crate::output::print_note;
+use crate::output::{plan_lines, print_note};
 
 const TEMPLATE: &str = "{msg} [{wide_bar}] {percent:>3} %  {binary_bytes} / {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
 /// A pipe does not say how much will come.
@@ -20,6 +20,7 @@ const NOTICES_KEPT: usize = 100;
 pub struct Display {
     bar: ProgressBar,
     quiet: bool,
+    verbose: bool,
     notices: Mutex<Notices>,
 }
 
@@ -30,13 +31,14 @@ struct Notices {
 }
 
 impl Display {
-    /// A display that shows its bar only if standard error is a terminal, and nothing if `quiet`.
-    pub fn new(quiet: bool) -> Self {
+    /// A display that shows its bar only if standard error is a terminal, and nothing if `quiet`, and plans if
+    /// `verbose`.
+    pub fn new(quiet: bool, verbose: bool) -> Self {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         if !quiet && stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        Display { bar, quiet, notices: Mutex::default() }
+        Display { bar, quiet, verbose, notices: Mutex::default() }
     }
 
     /// Takes the bar away and returns what was noticed.
@@ -66,6 +68,12 @@ impl Progress for Display {
 
     fn advance(&self, bytes: u64) {
         self.bar.inc(bytes);
+    }
+
+    fn plan(&self, plan: &JobPlan) {
+        if self.verbose {
+            self.bar.suspend(|| plan_lines(plan).iter().for_each(|line| print_note(line)));
+        }
     }
 
     fn notice(&self, notice: &Notice) {
@@ -103,7 +111,7 @@ mod tests {
 
     #[test]
     fn notices_are_kept_for_the_report() {
-        let display = Display::new(true);
+        let display = Display::new(true, false);
         display.stage(Stage::Encrypting, 10, 0);
         display.advance(10);
         display.notice(&Notice::NoJobKey);
@@ -112,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_notices_is_cut_off() {
-        let display = Display::new(true);
+        let display = Display::new(true, false);
         for chunk in 0..1000 {
             display.notice(&Notice::ChunkChangedSinceOpened { chunk });
         }

@@ -238,3 +238,38 @@ fn control_characters_of_names_do_not_reach_the_terminal() {
     assert_eq!(code(&output), 1);
     assert!(!stderr(&output).contains('\u{1b}'), "{:?}", stderr(&output));
 }
+
+#[test]
+fn how_a_job_goes_about_it_is_said_when_asked() {
+    let (folder, recipient) = Folder::with_key();
+    let original = content(3_000_001);
+    folder.write("a.bin", &original);
+    let text = folder.succeed(["info", "--plan", "a.bin"]);
+    assert!(text.starts_with("a.bin: plain"), "{text}");
+    assert!(
+        text.contains("store        buffered: its 2929 KiB fit into half of the available memory\n"),
+        "{text}"
+    );
+    assert!(text.contains("windows      4.0 MiB each, at most 2 recorded in a journal of "), "{text}");
+    let object: serde_json::Value =
+        serde_json::from_str(&folder.succeed(["info", "--plan", "--json", "a.bin"])).unwrap();
+    assert_eq!(object["plan"]["io"], "buffered", "{object}");
+    assert_eq!(folder.read("a.bin"), original);
+
+    let output = folder.run(["encrypt", "--verbose", "-r", &recipient, "a.bin"]);
+    assert_eq!(code(&output), 0);
+    assert!(stderr(&output).contains("store        buffered: its "), "{}", stderr(&output));
+    // A sealed file has none, and nobody is told who did not ask.
+    assert!(!folder.succeed(["info", "--plan", "a.bin.sealed"]).contains("store "));
+    let output = folder.run(["decrypt", "-v", "--io", "direct", "-i", "key.txt", "a.bin.sealed"]);
+    assert_eq!(code(&output), 0);
+    let said = stderr(&output);
+    assert!(
+        said.contains("store        direct: as asked") || said.contains("through the page cache instead"),
+        "{said}"
+    );
+    assert_eq!(folder.read("a.bin"), original);
+    let output = folder.run(["encrypt", "--io", "direct", "-r", &recipient, "a.bin"]);
+    assert!(!stderr(&output).contains("store "), "{}", stderr(&output));
+    assert_eq!(code(&folder.run(["info", "-q", "-v", "a.bin.sealed"])), 2);
+}

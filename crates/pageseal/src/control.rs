@@ -1,5 +1,6 @@
 //! What a running operation tells its caller, and how the caller stops it.
 
+use crate::job_plan::JobPlan;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,6 +83,10 @@ pub trait Progress: Sync {
     /// `bytes` more are done (settled on disk, where the stage writes).
     fn advance(&self, bytes: u64) {
         let _ = bytes;
+    }
+    /// How the job goes about it; comes before anything is changed. Not for a job that is gone on with.
+    fn plan(&self, plan: &JobPlan) {
+        let _ = plan;
     }
     /// Something worth telling.
     fn notice(&self, notice: &Notice) {

@@ -14,6 +14,7 @@
 //! | seal or open into another file or a pipe | [`encrypt_to`], [`decrypt_to`] |
 //! | check every byte without changing any | [`verify`] |
 //! | see what a file is, without a key | [`info`] |
+//! | see how a file would be sealed, and why so | [`plan_encrypt`] |
 //! | keep or put back the metadata | [`export_trailer`], [`import_trailer`] |
 //!
 //! A library must not install signal handlers behind its user's back: a program that uses the `mmap`
@@ -25,6 +26,7 @@ pub mod demo;
 mod error;
 mod info;
 mod job;
+mod job_plan;
 mod keys;
 mod names;
 mod options;
@@ -44,6 +46,7 @@ pub use control::{Cancellation, Control, Notice, Progress, Silent, Stage};
 pub use error::{Damage, ErrorClass, InterruptCause, JobError, OpenError, Refusal};
 pub use info::{FileStatus, Info, JournalInfo, SlotInfo, info};
 pub use job::{decrypt_in_place, encrypt_in_place, resume, rollback};
+pub use job_plan::{JobPlan, plan_encrypt};
 pub use keys::{
     GeneratedIdentity, Identities, IdentityFlaw, IdentitySource, KeyError, Passphrase, PassphraseFlaw,
     PassphrasePrompt, Recipient, RecipientFlaw, SlotCounts, SlotFlaw, SlotTooBig, generate_identity,

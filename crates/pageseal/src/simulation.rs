@@ -132,6 +132,7 @@ impl World {
             limits: self.sizes.limits(),
             map: Some(Box::new(move |_| Ok(mapping))),
             direct: Some(Arc::clone(&self.direct)),
+            drops_behind: false,
             surroundings: Arc::clone(&self.surroundings),
             watch: None,
             _lock: None,

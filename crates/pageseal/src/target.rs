@@ -37,6 +37,8 @@ pub(crate) struct Target {
     pub(crate) map: Option<Mapper>,
     /// The file past the page cache, if it was opened so.
     pub(crate) direct: Option<Arc<dyn Storage>>,
+    /// Whether the page cache gets the pages of what is done back.
+    pub(crate) drops_behind: bool,
     /// Random bytes, boot, job keys.
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) watch: Option<ChangeWatch>,
@@ -99,6 +101,7 @@ pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedT
         limits: Limits::PRODUCTION,
         map: Some(mapper(file.try_clone().map_err(unopenable)?)),
         direct: None,
+        drops_behind: false,
         surroundings: Arc::new(System),
         watch: ChangeWatch::new(&file).ok(),
         _lock: Some(lock),

@@ -1,18 +1,17 @@
 //! Authenticates every chunk of a sealed file without changing any.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use pageseal_crypto::DerivedKeys;
 use pageseal_format::limits::BLOCK;
-use pageseal_format::{Geometry, Limits};
-use pageseal_storage::{BufferedFile, Storage};
+use pageseal_format::{Geometry, Limits, TableEntry};
+use pageseal_storage::Storage;
 use zeroize::Zeroize;
 
 use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause, OpenError, Refusal};
-use crate::job::{Tile, Workers, chunk_meta};
+use crate::job::{Parts, Tile, Workers, chunk_meta, storage_for_reading};
 use crate::keys::Identities;
 use crate::report::VerifyReport;
 use crate::sealed::{SealedFile, read_entries};
@@ -21,6 +20,8 @@ use crate::target::open_for_reading;
 
 /// Chunks whose table entries are held in memory at a time.
 const BATCH_CHUNKS: u64 = 4096;
+/// Bytes of a request to a store that wants large ones.
+const LARGE_READ_BYTES: u64 = 16 << 20;
 
 /// Opens every chunk of the sealed file at `path` and returns what it is, or the damage. Reads the whole file;
 /// writes nothing.
@@ -35,7 +36,7 @@ pub fn verify(
     control: &Control<'_>,
 ) -> Result<VerifyReport, OpenError> {
     let start = Instant::now();
-    let data: Arc<dyn Storage> = Arc::new(BufferedFile::new(open_for_reading(path)?));
+    let data = storage_for_reading(open_for_reading(path)?);
     let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION)?;
     for notice in &sealed.notices {
         control.progress.notice(notice);
@@ -62,6 +63,11 @@ pub(crate) fn verify_chunks(
 ) -> Result<(), OpenError> {
     control.progress.stage(Stage::Verifying, geometry.data_len(), 0);
     check_paddings(path, data, geometry)?;
+    let verifier = Verifier { path, data, geometry, keys, workers };
+    // A store that wants large requests gets them, and the workers look at what is in memory then.
+    let large_len = (LARGE_READ_BYTES / geometry.chunk_len_bytes()).max(1) * geometry.chunk_len_bytes();
+    let mut large = data.prefers_large_requests().then(|| Tile::new(large_len as usize));
+    let batch_chunks = if large.is_some() { large_len / geometry.chunk_len_bytes() } else { BATCH_CHUNKS };
     let chunks = geometry.chunk_count();
     let mut bad: Option<(u64, u64)> = None;
     let mut first = 0;
@@ -69,8 +75,8 @@ pub(crate) fn verify_chunks(
         if control.cancellation.is_cancelled() {
             return Err(OpenError::Refused(Refusal::Cancelled));
         }
-        let count = BATCH_CHUNKS.min(chunks - first);
-        for chunk in verify_batch(path, data, geometry, keys, workers, first, count)? {
+        let count = batch_chunks.min(chunks - first);
+        for chunk in verifier.verify_batch(first, count, large.as_mut())? {
             let (_, number) = bad.get_or_insert((chunk, 0));
             *number += 1;
         }
@@ -86,47 +92,77 @@ pub(crate) fn verify_chunks(
     Err(OpenError::Damaged { path: path.into(), damage })
 }
 
-/// The damaged chunks among `[first, first + count)`, in order.
-fn verify_batch(
-    path: &Path,
-    data: &dyn Storage,
-    geometry: &Geometry,
-    keys: &DerivedKeys,
-    workers: &Workers,
-    first: u64,
-    count: u64,
-) -> Result<Vec<u64>, OpenError> {
-    let entries = read_entries(data, geometry, first, count).map_err(|error| error.into_open_error(path))?;
-    let step = workers.chunks_per_tile(geometry.chunk_len_bytes());
-    let check = |item: u64, tile: &mut Tile| {
-        let skip = item * step;
-        let part = step.min(count - skip);
-        let (offset, len) = geometry.bytes_of_chunks(first + skip, part);
-        let buffer = tile.slice(len as usize);
-        data.read_exact_at(buffer, offset).map_err(|source| InterruptCause::Io {
-            what: "reading",
-            offset,
-            source,
-        })?;
+/// A sealed file and what opens its chunks.
+struct Verifier<'a> {
+    path: &'a Path,
+    data: &'a dyn Storage,
+    geometry: &'a Geometry,
+    keys: &'a DerivedKeys,
+    workers: &'a Workers,
+}
+
+impl Verifier<'_> {
+    /// The damaged chunks among `[first, first + count)`, in order. They are read into `large` at once, or tile by tile.
+    fn verify_batch(&self, first: u64, count: u64, large: Option<&mut Tile>) -> Result<Vec<u64>, OpenError> {
+        let Verifier { path, data, geometry, workers, .. } = *self;
+        let entries =
+            read_entries(data, geometry, first, count).map_err(|error| error.into_open_error(path))?;
+        let step = workers.chunks_per_tile(geometry.chunk_len_bytes());
+        let part_of = |item: u64| {
+            let skip = item * step;
+            (first + skip, &entries[skip as usize..(skip + step).min(count) as usize])
+        };
+        let items = count.div_ceil(step);
+        let found = match large {
+            Some(buffer) => {
+                let (offset, len) = geometry.bytes_of_chunks(first, count);
+                let buffer = buffer.slice(len as usize);
+                self.read(buffer, offset).map_err(|cause| self.error(cause))?;
+                let parts = Parts::new(buffer, step * geometry.chunk_len_bytes());
+                workers.for_each(items, |item, _| {
+                    let (first, entries) = part_of(item);
+                    Ok(self.bad_chunks(first, entries, &mut parts.part(item)))
+                })
+            }
+            None => workers.for_each(items, |item, tile| {
+                let (first, entries) = part_of(item);
+                let (offset, len) = geometry.bytes_of_chunks(first, entries.len() as u64);
+                let buffer = tile.slice(len as usize);
+                self.read(buffer, offset)?;
+                Ok(self.bad_chunks(first, entries, buffer))
+            }),
+        };
+        Ok(found.map_err(|cause| self.error(cause))?.concat())
+    }
+
+    fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), InterruptCause> {
+        let read = self.data.read_exact_at(buffer, offset);
+        read.map_err(|source| InterruptCause::Io { what: "reading", offset, source })
+    }
+
+    /// Opens the chunks that the buffer holds, and wipes it.
+    fn bad_chunks(&self, first: u64, entries: &[TableEntry], buffer: &mut [u8]) -> Vec<u64> {
         let mut bad = Vec::new();
-        for chunk in first + skip..first + skip + part {
-            let start = (geometry.chunk_offset(chunk) - offset) as usize;
-            let piece = &mut buffer[start..start + geometry.chunk_len(chunk) as usize];
-            let entry = &entries[(chunk - first) as usize];
-            if keys.chunk.open_in_place(&chunk_meta(geometry, chunk, entry), &entry.tag, piece).is_err() {
+        let mut rest = &mut *buffer;
+        for (chunk, entry) in (first..).zip(entries) {
+            let piece;
+            (piece, rest) = rest.split_at_mut(self.geometry.chunk_len(chunk) as usize);
+            let meta = chunk_meta(self.geometry, chunk, entry);
+            if self.keys.chunk.open_in_place(&meta, &entry.tag, piece).is_err() {
                 bad.push(chunk);
             }
         }
         buffer.zeroize();
-        Ok(bad)
-    };
-    let found = workers.for_each(count.div_ceil(step), check).map_err(|cause| match cause {
-        InterruptCause::Io { offset, source, .. } => OpenError::Io { path: path.into(), offset, source },
-        other => {
-            OpenError::Io { path: path.into(), offset: 0, source: std::io::Error::other(other.to_string()) }
+        bad
+    }
+
+    fn error(&self, cause: InterruptCause) -> OpenError {
+        let path = self.path.into();
+        match cause {
+            InterruptCause::Io { offset, source, .. } => OpenError::Io { path, offset, source },
+            other => OpenError::Io { path, offset: 0, source: std::io::Error::other(other.to_string()) },
         }
-    })?;
-    Ok(found.concat())
+    }
 }
 
 /// Bytes that nothing authenticates must be zero, so that nothing can hide there.

@@ -81,6 +81,13 @@ impl Storage for BufferedFile {
         Ok(Some(Writers { owner: metadata.uid(), group: mode & 0o020 != 0, others: mode & 0o002 != 0 }))
     }
 
+    fn forget(&self, offset: u64, len: u64) {
+        // Best effort, and nothing but memory depends on it. A length of 0 would mean "to the end".
+        if let Some(len) = std::num::NonZeroU64::new(len) {
+            let _ = rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::DontNeed);
+        }
+    }
+
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
         space::is_hole(&self.file, offset, len)
     }

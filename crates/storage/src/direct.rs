@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-use rustix::fs::{Advice, AtFlags, OFlags, StatxFlags, fadvise, statx};
+use rustix::fs::{Advice, AtFlags, OFlags, StatxFlags, fadvise, fcntl_getfl, statx};
 use thiserror::Error;
 
 use crate::storage::{Writers, range_end};
@@ -52,15 +52,16 @@ pub struct DirectFile {
 }
 
 impl DirectFile {
-    /// Opens the file once more for direct reads and writes, after a direct read has shown that they are possible; `file` must be
-    /// open for reading and writing. Pages of the file in the cache are given back: they would go with the first write anyhow.
+    /// Opens the file once more for direct reads, and writes if `file` is open for writing, after a direct read has shown that they are
+    /// possible. Pages of the file in the cache are given back: they would go with the first write anyhow.
     ///
     /// # Errors
     /// [`DirectError`]; nothing was changed then.
     pub fn open(file: File) -> Result<Self, DirectError> {
         check_alignment(&file)?;
         try_a_read(&file)?;
-        let direct = reopen(&file, true)?;
+        let mode = fcntl_getfl(&file).map_err(io::Error::from)? & OFlags::RWMODE;
+        let direct = reopen(&file, mode == OFlags::RDWR)?;
         let length = file.metadata()?.len();
         // Best effort. A folio that reaches from the data into what lies behind it would be in the way of both.
         let _ = fadvise(&file, 0, std::num::NonZeroU64::new(length), Advice::DontNeed);

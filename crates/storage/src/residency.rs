@@ -38,9 +38,8 @@ pub fn cached_bytes(file: &File, offset: u64, len: u64) -> Option<u64> {
     let mut counts = Counts::default();
     // SAFETY: both structures have the layout of the kernel's and live until the call returns; the descriptor is open. A kernel
     // that does not know the call returns ENOSYS and touches neither.
-    let result = unsafe {
-        libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut counts, 0_u32)
-    };
+    let result =
+        unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut counts, 0_u32) };
     (result == 0).then(|| (counts.cached * page_size() as u64).min(len))
 }
 

@@ -188,7 +188,9 @@ impl<'a> Transfer<'a> {
 
 /// Whether the same request may work if it is made once more.
 fn is_passing(error: &io::Error) -> bool {
-    [Errno::INTR, Errno::AGAIN, Errno::BUSY].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    [Errno::INTR, Errno::AGAIN, Errno::BUSY]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 #[cfg(test)]

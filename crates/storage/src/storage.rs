@@ -98,6 +98,9 @@ pub trait Storage: Send + Sync + Debug {
         Ok(None)
     }
 
+    /// Says that these bytes are not needed again soon: a cache may give their memory to others, as far as they are durable.
+    fn forget(&self, _offset: u64, _len: u64) {}
+
     /// Whether one large request is much faster than many small ones: many pieces are in flight at a time, and nothing is gained by
     /// the processor's caches.
     fn prefers_large_requests(&self) -> bool {

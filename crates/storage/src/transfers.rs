@@ -94,9 +94,8 @@ fn by_threads<P: Send>(pieces: Vec<P>, run: impl Fn(P) -> io::Result<()> + Sync)
     };
     std::thread::scope(|scope| {
         // Where the system has no thread to give, there is one less; this one works in any case.
-        let others: Vec<_> = (1..threads)
-            .filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok())
-            .collect();
+        let others: Vec<_> =
+            (1..threads).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
         let mine = work();
         let theirs = others.into_iter().map(|thread| {
             thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of a transfer panicked")))

@@ -63,7 +63,9 @@ fn large_and_unaligned_requests_give_the_bytes_of_the_file() {
     direct.read_exact_at(room.slice(LEN), 0).unwrap();
     assert!(*room.slice(LEN) == expected[..]);
     // Wrong addresses, offsets and lengths go through the cache.
-    for (address, offset, len) in [(1, 0, 2 * MIB), (0, 1, 2 * MIB), (0, DIRECT_ALIGNMENT, MIB + 1), (3, 5, 7)] {
+    for (address, offset, len) in
+        [(1, 0, 2 * MIB), (0, 1, 2 * MIB), (0, DIRECT_ALIGNMENT, MIB + 1), (3, 5, 7)]
+    {
         let buf = &mut room.slice(address + len)[address..];
         direct.read_exact_at(buf, offset as u64).unwrap();
         assert!(*buf == expected[offset..offset + len], "{address} {offset} {len}");

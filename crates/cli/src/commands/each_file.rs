@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pageseal::{Control, Info, JobReport, Notice, VerifyReport};
+use pageseal::{Control, Info, JobPlan, JobReport, Notice, VerifyReport};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -56,15 +56,23 @@ impl Report for VerifyReport {
     }
 }
 
-impl Report for Info {
+/// What a file is, and how it would be sealed if that was asked.
+pub struct InfoAndPlan {
+    /// What it is.
+    pub info: Info,
+    /// How it would be sealed.
+    pub plan: Option<JobPlan>,
+}
+
+impl Report for InfoAndPlan {
     fn text(&self, file: &Path) -> String {
-        info_text(file, self)
+        info_text(file, &self.info, self.plan.as_ref())
     }
     fn object(&self) -> ResultObject {
-        self.into()
+        ResultObject::of_info(&self.info, self.plan.clone())
     }
     fn exit(&self) -> Exit {
-        match self.status {
+        match self.info.status {
             pageseal::FileStatus::Damaged(_) => Exit::Damaged,
             _ => Exit::Done,
         }
@@ -109,7 +117,7 @@ impl EachFile<'_> {
         file: &Path,
         work: &mut impl FnMut(&Path, &Control<'_>) -> Result<R, Failure>,
     ) -> (Result<R, Failure>, Vec<Notice>) {
-        let display = Display::new(self.session.quiet);
+        let display = Display::new(self.session.quiet, self.session.verbose);
         let control = Control { progress: &display, cancellation: self.session.cancellation.clone() };
         let result = work(file, &control).map_err(|failure| self.session.cancelled_or(failure));
         (result, display.finish())

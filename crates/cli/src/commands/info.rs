@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use pageseal::{FileStatus, Info, JobKind, JournalInfo, SlotInfo};
+use pageseal::{EncryptOptions, FileStatus, Info, JobKind, JobPlan, JournalInfo, SlotInfo};
 
 use crate::arguments::InfoArguments;
 use crate::exit::Exit;
 use crate::json::{hex, job_name, state_name};
-use crate::output::{shown_path, suite_title};
+use crate::output::{plan_lines, shown_path, suite_title};
 use crate::remedies::Situation;
 use crate::shell_quote::{printable, shell_quote};
 use crate::size::{format_size, percent};
 
-use super::each_file::EachFile;
+use super::each_file::{EachFile, InfoAndPlan};
 use super::session::Session;
 
 /// Shows what the files are.
@@ -28,12 +28,15 @@ pub fn run(arguments: &InfoArguments, session: &Session) -> Exit {
         for notice in &info.notices {
             control.progress.notice(notice);
         }
-        Ok(info)
+        let plan = (arguments.plan && info.status == FileStatus::Plain)
+            .then(|| pageseal::plan_encrypt(file, &EncryptOptions::default()))
+            .transpose()?;
+        Ok(InfoAndPlan { info, plan })
     })
 }
 
 /// What a file is, for people.
-pub fn info_text(file: &Path, info: &Info) -> String {
+pub fn info_text(file: &Path, info: &Info, plan: Option<&JobPlan>) -> String {
     let mut lines = vec![format!("{}: {}", shown_path(file), state_text(&info.status))];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
     if let Some(suite) = info.suite {
@@ -58,6 +61,9 @@ pub fn info_text(file: &Path, info: &Info) -> String {
     }
     if let Some(journal) = &info.journal {
         field("journal", journal_text(journal));
+    }
+    for line in plan.map(plan_lines).unwrap_or_default() {
+        lines.push(format!("  {line}"));
     }
     if let Some(next) = next_step(file, info) {
         lines.push(format!("  → {next}"));

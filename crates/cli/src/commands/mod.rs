@@ -25,7 +25,8 @@ use session::Session;
 
 /// Runs the command and returns how it ended; everything that failed has been printed.
 pub fn run(arguments: Arguments) -> Exit {
-    let quiet = arguments.quiet;
+    let Arguments { quiet, verbose, .. } = arguments;
+    let talk = (quiet, verbose);
     if let Err(error) = pageseal::process::harden()
         && !quiet
     {
@@ -37,27 +38,25 @@ pub fn run(arguments: Arguments) -> Exit {
         Command::Man(man) => report("man", man::run(man)),
         Command::Demo(demo) => report("demo", demo::run(demo, quiet)),
         Command::Encrypt(encrypt) => {
-            with_session("encrypt", quiet, encrypt.conversion.is_protected(), |session| {
+            with_session("encrypt", talk, encrypt.conversion.is_protected(), |session| {
                 encrypt::run(encrypt, session)
             })
         }
         Command::Decrypt(decrypt) => {
-            with_session("decrypt", quiet, decrypt.conversion.is_protected(), |session| {
+            with_session("decrypt", talk, decrypt.conversion.is_protected(), |session| {
                 decrypt::run(decrypt, session)
             })
         }
-        Command::Verify(verify) => {
-            with_session("verify", quiet, true, |session| verify::run(verify, session))
-        }
-        Command::Info(info) => with_session("info", quiet, true, |session| Ok(info::run(info, session))),
+        Command::Verify(verify) => with_session("verify", talk, true, |session| verify::run(verify, session)),
+        Command::Info(info) => with_session("info", talk, true, |session| Ok(info::run(info, session))),
         Command::Resume(resume) => {
-            with_session("resume", quiet, true, |session| resume::run_resume(resume, session))
+            with_session("resume", talk, true, |session| resume::run_resume(resume, session))
         }
         Command::Rollback(rollback) => {
-            with_session("rollback", quiet, true, |session| resume::run_rollback(rollback, session))
+            with_session("rollback", talk, true, |session| resume::run_rollback(rollback, session))
         }
         Command::Trailer(trailer) => {
-            with_session("trailer", quiet, true, |session| trailer::run(&trailer.command, session))
+            with_session("trailer", talk, true, |session| trailer::run(&trailer.command, session))
         }
     }
 }
@@ -65,11 +64,11 @@ pub fn run(arguments: Arguments) -> Exit {
 /// Runs what works on files: with signal handlers, so that Ctrl-C stops it at a safe place.
 fn with_session(
     command: &'static str,
-    quiet: bool,
+    (quiet, verbose): (bool, bool),
     is_protected: bool,
     work: impl FnOnce(&Session) -> Result<Exit, Failure>,
 ) -> Exit {
-    let session = match Session::start(quiet, is_protected) {
+    let session = match Session::start(quiet, verbose, is_protected) {
         Ok(session) => session,
         Err(failure) => return report(command, Err(failure)),
     };

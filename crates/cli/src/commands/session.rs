@@ -9,17 +9,19 @@ use crate::signals;
 pub struct Session {
     /// Print errors only.
     pub quiet: bool,
+    /// Print plans.
+    pub verbose: bool,
     /// Set by Ctrl-C, SIGTERM and SIGHUP.
     pub cancellation: Cancellation,
 }
 
 impl Session {
     /// Installs the handlers. `is_protected` says that the process may be ended at any moment without loss.
-    pub fn start(quiet: bool, is_protected: bool) -> Result<Self, Failure> {
+    pub fn start(quiet: bool, verbose: bool, is_protected: bool) -> Result<Self, Failure> {
         let failed = |source| Failure::Signals { source };
         pageseal::process::install_sigbus_handler().map_err(failed)?;
         let cancellation = signals::install(is_protected).map_err(failed)?;
-        Ok(Session { quiet, cancellation })
+        Ok(Session { quiet, verbose, cancellation })
     }
 
     /// A prompt that Ctrl-C ended looks like a missing passphrase; it is a wish to stop.
@@ -40,7 +42,7 @@ mod tests {
 
     #[test]
     fn ctrl_c_at_the_prompt_is_no_wrong_key() {
-        let session = Session { quiet: true, cancellation: Cancellation::new() };
+        let session = Session { quiet: true, verbose: false, cancellation: Cancellation::new() };
         let no_passphrase = || Failure::Key(KeyError::NoPassphrase);
         assert!(matches!(session.cancelled_or(no_passphrase()), Failure::Key(_)));
         session.cancellation.cancel();

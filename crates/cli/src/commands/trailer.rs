@@ -23,7 +23,7 @@ pub fn run(command: &TrailerCommand, session: &Session) -> Result<Exit, Failure>
         }
         TrailerCommand::Import(arguments) => {
             let identities = identities(&arguments.keys)?;
-            let display = Display::new(session.quiet);
+            let display = Display::new(session.quiet, session.verbose);
             let control = Control { progress: &display, cancellation: session.cancellation.clone() };
             let result = import(arguments, &identities, &control);
             display.finish();

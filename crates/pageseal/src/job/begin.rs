@@ -250,6 +250,7 @@ pub(crate) fn context(
         restarted: target.surroundings.boot_id() != Some(header.boot_id),
         workers,
         kept_windows,
+        drops_behind: target.drops_behind,
         watch: target.watch.take(),
         surroundings: Arc::clone(&target.surroundings),
     }

@@ -53,6 +53,8 @@ pub(crate) struct JobContext {
     /// Buffers of whole windows, where a window is read once, by one large request, and stays in memory until it is stored;
     /// `None` where each step reads what it needs into a tile.
     pub(crate) kept_windows: Option<Tiles>,
+    /// Whether the page cache gets the pages of settled windows back.
+    pub(crate) drops_behind: bool,
     pub(crate) watch: Option<ChangeWatch>,
     pub(crate) surroundings: Arc<dyn Surroundings>,
 }

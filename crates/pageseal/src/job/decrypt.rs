@@ -13,8 +13,8 @@ use super::begin::{
 };
 use super::finish;
 use super::journal_file::journal_place;
-use super::plan::{Plan, check_choices, plan};
-use super::store_choice::choose_store;
+use super::plan::{Io, Plan, Reasons, check_choices, plan};
+use super::store_choice::prepare_store;
 use super::workers::Workers;
 use crate::control::Control;
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
@@ -44,15 +44,17 @@ pub fn decrypt_in_place(
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
     let mut opened = open_for_change(Names::of(path)?, options.allow_links)?;
     check_names(&opened, options)?;
-    let io = choose_store(options.io, &mut opened, control);
-    let (plan, notice) = plan(io, options.resilience, &opened.medium)?;
-    let OpenedTarget { target, .. } = opened;
+    let store = prepare_store(options.io, &mut opened, control);
+    let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
+    let OpenedTarget { target, medium, .. } = opened;
     let sealed = SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?;
     check_writable(&target.path, &sealed.superblock)?;
     let place = journal_place(&target.names, options.journal.as_deref())?;
     if place.path.symlink_metadata().is_ok() {
         return Err(Refusal::JobOpen { journal: place.path }.into());
     }
+    let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &medium };
+    control.progress.plan(&plan.describe(&sealed.superblock.geometry, &reasons));
     notice.iter().chain(&sealed.notices).for_each(|notice| control.progress.notice(notice));
     make_old_content_durable(&target)?;
     begin(target, place, sealed, plan, options, control, started)
@@ -71,7 +73,9 @@ pub(crate) fn begin(
     let geometry = sealed.superblock.geometry;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &*target.surroundings)?;
     if options.verify_first {
-        verify_chunks(&target.path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
+        let data = if plan.io == Io::Direct { target.direct.as_ref() } else { None };
+        let data = data.unwrap_or(&sealed.data);
+        verify_chunks(&target.path, &**data, &geometry, &sealed.keys, &workers, control)?;
     } else {
         crate::verify::check_paddings(&target.path, &*sealed.data, &geometry)?;
     }

@@ -9,7 +9,7 @@ use pageseal_crypto::Suite;
 use pageseal_format::journal::{Direction, JobKind, KeyArea, Phase};
 use pageseal_format::limits::MAX_DATA_LEN;
 use pageseal_format::{FileState, Geometry, Limits, Superblock, labels};
-use pageseal_storage::Storage;
+use pageseal_storage::{Medium, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{
@@ -18,18 +18,19 @@ use super::begin::{
 };
 use super::context::{Holes, find_holes, io_cause};
 use super::journal_file::journal_place;
-use super::plan::{Plan, check_choices, plan};
-use super::store_choice::choose_store;
+use super::plan::{Plan, Reasons, check_choices, plan};
+use super::store_choice::{choose_store, prepare_store};
 use super::workers::Workers;
 use super::{finish, job_key};
 use crate::control::{Control, Notice};
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
+use crate::job_plan::JobPlan;
 use crate::keys::Recipient;
 use crate::names::Names;
 use crate::options::{EncryptOptions, JobKeyMode};
 use crate::report::JobReport;
 use crate::sealed::{Located, agree, locate};
-use crate::target::{OpenedTarget, Target, open_for_change};
+use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading};
 
 /// Seals the file at `path` in place for all `recipients` and renames it to `PATH.sealed`.
 ///
@@ -52,14 +53,32 @@ pub fn encrypt_in_place(
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
     check_allocation(&opened, options)?;
-    let io = choose_store(options.io, &mut opened, control);
-    let (plan, notice) = plan(io, options.resilience, &opened.medium)?;
+    let store = prepare_store(options.io, &mut opened, control);
+    let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
     notice.iter().for_each(|notice| control.progress.notice(notice));
     if opened.medium.copy_on_write || opened.medium.shared_extents == Some(true) {
         control.progress.notice(&Notice::OldBlocksMayStay);
     }
+    let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &opened.medium };
+    control.progress.plan(&plan.describe(&geometry, &reasons));
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
     begin(opened.target, place, geometry, plan, recipients, options, control, started)
+}
+
+/// See [`crate::plan_encrypt`].
+pub(crate) fn plan_of_encrypt(path: &Path, options: &EncryptOptions) -> Result<JobPlan, JobError> {
+    check_choices(options.io, options.resilience, options.accept_data_loss)?;
+    let file = open_for_reading(path)?;
+    let unreadable = |source| OpenError::Io { path: path.into(), offset: 0, source };
+    let medium = Medium::of(&file).map_err(unreadable)?;
+    let len = file.metadata().map_err(unreadable)?.len();
+    let too_long = |_| Refusal::TooLong { path: path.into() };
+    let chunk_log2 = options.chunk_len_bytes.trailing_zeros() as u8;
+    let geometry = Geometry::new(len, chunk_log2, &Limits::PRODUCTION).map_err(too_long)?;
+    let store = choose_store(options.io, &file, &medium);
+    let (plan, _) = plan(store.io, options.resilience, &medium)?;
+    let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &medium };
+    Ok(plan.describe(&geometry, &reasons))
 }
 
 /// Refuses bad options before any file is opened. Returns the chunk size's logarithm.

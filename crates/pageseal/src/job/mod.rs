@@ -18,6 +18,7 @@ mod job_key;
 mod journal_file;
 mod pipeline;
 mod plan;
+mod read_ahead;
 mod rebuild;
 mod recover;
 mod resume;
@@ -33,8 +34,10 @@ pub(crate) use active::resilience_name;
 pub(crate) use begin::{FileKeys, keep_from_swap, make_file_keys, make_slots, random_id};
 pub(crate) use context::chunk_meta;
 pub(crate) use encrypt::check_options as check_encrypt_options;
+pub(crate) use encrypt::plan_of_encrypt;
 pub(crate) use journal_file::{FileLog, journal_place};
-pub(crate) use workers::{Tile, Workers};
+pub(crate) use store_choice::storage_for_reading;
+pub(crate) use workers::{Parts, Tile, Workers};
 
 /// The kind as the library's users see it.
 pub(crate) fn public_kind(kind: pageseal_format::journal::JobKind) -> crate::report::JobKind {

@@ -12,10 +12,11 @@ use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, SettledMark, WindowPlan};
 
 use super::context::{JobContext, SYNCING, Side, io_cause};
-use super::convert::{self, punch_holes, read_data, write_data};
+use super::convert::{self, punch_holes, write_data};
 use super::handover::Handover;
+use super::read_ahead::ReadAhead;
 use super::rebuild::rebuild;
-use super::workers::{Parts, Tile, Tiles};
+use super::workers::{Parts, Tile};
 use crate::control::{Control, Notice};
 use crate::error::InterruptCause;
 use crate::surroundings::Schedule;
@@ -111,7 +112,10 @@ pub(crate) fn run(
         });
         let _turn = Turn(schedule);
         let mut end = RunEnd::Completed;
-        guard(stages, || end = commit_stage(job, journal, stages, direction, first_watermark, control));
+        let mut ahead = ReadAhead::new(scope, job);
+        guard(stages, || {
+            end = commit_stage(job, journal, stages, &mut ahead, direction, first_watermark, control);
+        });
         stages.close_committed();
         end
     });
@@ -123,6 +127,7 @@ fn commit_stage(
     job: &JobContext,
     journal: &mut Journal,
     windows: &Windows<'_>,
+    ahead: &mut ReadAhead<'_, '_>,
     direction: Direction,
     first_watermark: u64,
     control: &Control<'_>,
@@ -135,7 +140,9 @@ fn commit_stage(
         if windows.has_failed() {
             break;
         }
-        let committed = prepare_and_commit(job, journal, windows, direction, first, count, control);
+        let next = job.next_window(direction, watermark_after(direction, first, count));
+        let window = Window { direction, first, count, next };
+        let committed = prepare_and_commit(job, journal, windows, ahead, &window, control);
         match committed {
             Ok(Some(window)) => {
                 if !windows.give_committed(window) {
@@ -148,9 +155,21 @@ fn commit_stage(
                 break;
             }
         }
-        watermark = if direction == Direction::Forward { first + count } else { first };
+        watermark = watermark_after(direction, first, count);
     }
     RunEnd::Completed
+}
+
+fn watermark_after(direction: Direction, first: u64, count: u64) -> u64 {
+    if direction == Direction::Forward { first + count } else { first }
+}
+
+/// A window that is to be prepared, and the one after it.
+struct Window {
+    direction: Direction,
+    first: u64,
+    count: u64,
+    next: Option<(u64, u64)>,
 }
 
 /// `None` if another stage failed meanwhile.
@@ -158,22 +177,26 @@ fn prepare_and_commit(
     job: &JobContext,
     journal: &mut Journal,
     windows: &Windows<'_>,
-    direction: Direction,
-    first: u64,
-    count: u64,
+    ahead: &mut ReadAhead<'_, '_>,
+    window: &Window,
     control: &Control<'_>,
 ) -> Result<Option<ReadyWindow>, InterruptCause> {
+    let &Window { first, count, next, .. } = window;
     job.check_undisturbed()?;
     let slot = if job.record_kind == RecordKind::None {
         None
     } else {
         Some(journal.reserve_slot(first, count).map_err(journal_cause)?)
     };
-    let (plan, kept) = prepare_window(job, journal, slot.as_ref(), direction, first, count)?;
-    for chunk in plan.changed {
+    let mut kept = ahead.take(first, count)?;
+    if let Some((first, count)) = next {
+        ahead.start(first, count);
+    }
+    let PreparedWindow { plan, changed } =
+        prepare_window(job, journal, slot.as_ref(), window, kept.as_mut())?;
+    for chunk in changed {
         control.progress.notice(&Notice::ChunkChangedSinceOpened { chunk });
     }
-    let plan = plan.plan;
     // The record of this window carries the retirement that lets the next one take its ring slot.
     let needed = journal.must_settle_before_commit();
     let Some(mark) = windows.wait_until(|mark| mark.sequence() >= needed) else { return Ok(None) };
@@ -195,10 +218,10 @@ fn prepare_window(
     job: &JobContext,
     journal: &Journal,
     slot: Option<&RingSlot>,
-    direction: Direction,
-    first: u64,
-    count: u64,
-) -> Result<(PreparedWindow, Option<Tile>), InterruptCause> {
+    window: &Window,
+    kept: Option<&mut Tile>,
+) -> Result<PreparedWindow, InterruptCause> {
+    let &Window { direction, first, count, .. } = window;
     let needs_table = !(job.sides(direction).0 == Side::Plain && direction == Direction::Forward);
     let entries = if needs_table { read_entries(job, first, count)? } else { Vec::new() };
     let writer = match slot {
@@ -217,11 +240,9 @@ fn prepare_window(
     };
     let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
     let items = count.div_ceil(step);
-    let mut kept = job.kept_windows.as_ref().map(Tiles::take);
-    let prepared = match &mut kept {
+    let prepared = match kept {
         Some(tile) => {
             let buffer = tile.slice(window_len as usize);
-            read_data(job, buffer, window_offset)?;
             let parts = Parts::new(buffer, step * job.geometry.chunk_len_bytes());
             job.workers.for_each(items, |item, _| {
                 let (skip, part) = part_of(item, step, count);
@@ -246,7 +267,7 @@ fn prepare_window(
         plan.fingerprints.extend(part.fingerprints);
         changed.extend(part.changed);
     }
-    Ok((PreparedWindow { plan, changed }, kept))
+    Ok(PreparedWindow { plan, changed })
 }
 
 fn store_stage(job: &JobContext, windows: &Windows<'_>) {
@@ -327,6 +348,11 @@ pub(crate) fn recover_window(
 fn settle(job: &JobContext, window: StoredWindow) -> Result<SettledMark, InterruptCause> {
     if job.syncs_windows() {
         job.data.sync_data().map_err(|source| io_cause(SYNCING, 0, source))?;
+        if job.drops_behind {
+            let record = window.0.record();
+            let (offset, len) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
+            job.data.forget(offset, len);
+        }
     }
     Ok(window.0.settled())
 }

@@ -1,11 +1,12 @@
 //! Which store, which resilience, and how large windows are.
 
 use pageseal_format::Geometry;
-use pageseal_format::journal::{RecordKind, Resilience, slot_stride};
+use pageseal_format::journal::{RING_OFFSET, RecordKind, Resilience, slot_stride};
 use pageseal_storage::medium::Medium;
 
 use crate::control::Notice;
 use crate::error::Refusal;
+use crate::job_plan::JobPlan;
 use crate::options::{IoChoice, ResilienceChoice};
 
 /// Windows of a job whose records carry fingerprints only. Larger ones cost fewer syncs, smaller ones start the
@@ -43,6 +44,13 @@ impl Io {
     }
 }
 
+/// What was chosen, and the words for what spoke for it.
+pub(crate) struct Reasons<'a> {
+    pub(crate) store: &'a str,
+    pub(crate) resilience: ResilienceChoice,
+    pub(crate) medium: &'a Medium,
+}
+
 /// A sound pair of store and resilience.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
@@ -64,6 +72,36 @@ impl Plan {
             },
             Some((window_len, _)) => WindowSizes { window_len, ring_slots: 0, slot_stride: 0 },
             None => window_sizes(geometry, self.record_kind, self.io),
+        }
+    }
+}
+
+impl Plan {
+    /// The plan for people, with its reasons.
+    pub(crate) fn describe(&self, geometry: &Geometry, reasons: &Reasons<'_>) -> JobPlan {
+        let sizes = self.sizes(geometry);
+        let file_system = reasons.medium.kind.name();
+        let resilience_reason = match (reasons.resilience, self.resilience) {
+            (ResilienceChoice::Auto, Resilience::Checksum) => {
+                format!("{file_system} writes back nothing but what was written")
+            }
+            (ResilienceChoice::Auto, _) if self.io == Io::Mmap => {
+                "a page can be written back while it is stored into".into()
+            }
+            (ResilienceChoice::Auto, _) => {
+                format!("{file_system} is not known to write back dirty blocks only")
+            }
+            _ => "as asked".into(),
+        };
+        JobPlan {
+            io: self.io.name(),
+            io_reason: reasons.store.into(),
+            resilience: super::active::resilience_name(self.resilience),
+            resilience_reason,
+            window_len_bytes: sizes.window_len,
+            ring_slots: sizes.ring_slots,
+            journal_len_bytes: RING_OFFSET + u64::from(sizes.ring_slots) * sizes.slot_stride,
+            trailer_len_bytes: geometry.sealed_len() - geometry.data_len(),
         }
     }
 }
@@ -121,11 +159,7 @@ pub(crate) fn record_kind(io: Io, resilience: Resilience) -> RecordKind {
 
 /// The store of a resumed job, if the records that its journal has allow it. `has_direct`: whether the file was opened for direct
 /// I/O.
-pub(crate) fn io_for_records(
-    choice: IoChoice,
-    records: RecordKind,
-    has_direct: bool,
-) -> Result<Io, Refusal> {
+pub(crate) fn io_for_records(choice: IoChoice, records: RecordKind, has_direct: bool) -> Result<Io, Refusal> {
     match (choice, records) {
         (IoChoice::Mmap, RecordKind::Fingerprints) => Err(Refusal::UnsoundPair),
         (IoChoice::Mmap, _) => Ok(Io::Mmap),

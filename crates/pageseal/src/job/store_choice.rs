@@ -1,50 +1,165 @@
-//! Which store a file gets, where the caller left that open.
+//! Which store a file gets, where the caller left that open, and why.
 
 use std::fs::File;
 use std::sync::Arc;
 
 use pageseal_storage::available::available_memory_bytes;
 use pageseal_storage::residency::cached_bytes;
-use pageseal_storage::{DirectFile, FileSystemKind, Medium};
+use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, Storage};
 
 use super::plan::Io;
 use crate::control::{Control, Notice};
 use crate::options::IoChoice;
 use crate::target::OpenedTarget;
 
-/// Chooses the store for a file, and opens it for direct I/O if it gets that.
-pub(crate) fn choose_store(choice: IoChoice, opened: &mut OpenedTarget, control: &Control<'_>) -> Io {
-    match choice {
-        IoChoice::Mmap => return Io::Mmap,
-        IoChoice::Buffered => return Io::Buffered,
-        IoChoice::Direct => {}
-        IoChoice::Auto if suits_direct(&opened.file, &opened.medium) => {}
-        IoChoice::Auto => return Io::Buffered,
-    }
-    match opened.file.try_clone().map_err(Into::into).and_then(DirectFile::open) {
+/// A store, and what spoke for it.
+pub(crate) struct StoreChoice {
+    pub(crate) io: Io,
+    /// The file past the page cache, for [`Io::Direct`].
+    pub(crate) direct: Option<Arc<dyn Storage>>,
+    /// Whether the pages of what is done are given back, so that a file that does not fit pushes nothing else out of the cache.
+    pub(crate) drops_behind: bool,
+    /// For people.
+    pub(crate) reason: String,
+}
+
+/// Chooses the store for an opened file.
+pub(crate) fn choose_store(choice: IoChoice, file: &File, medium: &Medium) -> StoreChoice {
+    let cached = CacheUse::of(file);
+    let through_cache = |io: Io, reason: String| {
+        let drops_behind = io == Io::Buffered && !cached.fits();
+        StoreChoice { io, direct: None, drops_behind, reason }
+    };
+    let reason = match choice {
+        IoChoice::Mmap => return through_cache(Io::Mmap, "as asked".into()),
+        IoChoice::Buffered => return through_cache(Io::Buffered, "as asked".into()),
+        IoChoice::Direct => "as asked".into(),
+        IoChoice::Auto => match cached.asks_for_direct(medium) {
+            Ok(reason) => reason,
+            Err(reason) => return through_cache(Io::Buffered, reason),
+        },
+    };
+    match open_direct(file) {
         Ok(direct) => {
-            opened.target.direct = Some(Arc::new(direct));
-            Io::Direct
+            StoreChoice { io: Io::Direct, direct: Some(Arc::new(direct)), drops_behind: false, reason }
         }
-        Err(error) => {
-            if choice == IoChoice::Direct {
-                control.progress.notice(&Notice::DirectRefused { reason: error.to_string() });
+        Err(error) => through_cache(Io::Buffered, error.to_string()),
+    }
+}
+
+/// Chooses the store, tells of a wish that could not be fulfilled, and makes the target ready for it.
+pub(crate) fn prepare_store(
+    choice: IoChoice,
+    opened: &mut OpenedTarget,
+    control: &Control<'_>,
+) -> StoreChoice {
+    let store = choose_store(choice, &opened.file, &opened.medium);
+    if choice == IoChoice::Direct && store.io != Io::Direct {
+        control.progress.notice(&Notice::DirectRefused { reason: store.reason.clone() });
+    }
+    opened.target.direct.clone_from(&store.direct);
+    opened.target.drops_behind = store.drops_behind;
+    store
+}
+
+/// How a whole file is read when nothing of it is to be changed.
+pub(crate) fn storage_for_reading(file: File) -> Arc<dyn Storage> {
+    let asks = Medium::of(&file).is_ok_and(|medium| CacheUse::of(&file).asks_for_direct(&medium).is_ok());
+    match asks.then(|| open_direct(&file)) {
+        Some(Ok(direct)) => Arc::new(direct),
+        _ => Arc::new(BufferedFile::new(file)),
+    }
+}
+
+fn open_direct(file: &File) -> Result<DirectFile, DirectError> {
+    DirectFile::open(file.try_clone()?)
+}
+
+/// What a file means to the page cache at this moment, in bytes.
+struct CacheUse {
+    len: u64,
+    available: u64,
+    /// How much of it is there; `None` where that cannot be told.
+    cached: Option<u64>,
+}
+
+impl CacheUse {
+    fn of(file: &File) -> Self {
+        let len = file.metadata().map_or(0, |metadata| metadata.len());
+        // Where it cannot be told how much there is, everything fits.
+        let available = available_memory_bytes().unwrap_or(u64::MAX);
+        CacheUse { len, available, cached: cached_bytes(file, 0, len) }
+    }
+
+    fn fits(&self) -> bool {
+        self.len <= self.available / 2
+    }
+
+    /// Through the page cache a file that fits is read and written at the speed of memory, and the disk has only to write it. One
+    /// that does not fit would push everything else out, and then itself; unless most of it is there already. Returns why it
+    /// asks for direct I/O, or why not.
+    fn asks_for_direct(&self, medium: &Medium) -> Result<String, String> {
+        let CacheUse { len, available, cached } = *self;
+        if self.fits() {
+            return Err(format!("its {} fit into half of the available memory", size(len)));
+        }
+        let overwrites =
+            matches!(medium.kind, FileSystemKind::Ext4 | FileSystemKind::Xfs | FileSystemKind::F2fs);
+        if !overwrites || medium.copy_on_write {
+            return Err(format!("{} does not overwrite blocks where they are", medium.kind.name()));
+        }
+        match cached {
+            Some(cached) if cached >= len / 2 => {
+                Err(format!("{} of its {} are in the page cache", size(cached), size(len)))
             }
-            Io::Buffered
+            _ => Ok(format!("its {} are more than half of the available {}", size(len), size(available))),
         }
     }
 }
 
-/// Through the page cache a file that fits is read and written at the speed of memory, and the disk has only to write it. One that
-/// does not fit would push everything else out, and then itself; unless most of it is there already.
-fn suits_direct(file: &File, medium: &Medium) -> bool {
-    let Ok(len_bytes) = file.metadata().map(|metadata| metadata.len()) else { return false };
-    // Elsewhere blocks are not overwritten where they are, and nothing is gained.
-    let overwrites = matches!(medium.kind, FileSystemKind::Ext4 | FileSystemKind::Xfs | FileSystemKind::F2fs);
-    let fits = available_memory_bytes().is_ok_and(|available| len_bytes <= available / 2);
-    if !overwrites || medium.copy_on_write || fits {
-        return false;
+/// Two digits at least are enough to see why.
+fn size(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let fitting = units.into_iter().find(|(shift, _)| bytes >> shift >= 10);
+    fitting.map_or(format!("{bytes} bytes"), |(shift, unit)| format!("{} {unit}", bytes >> shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GIB: u64 = 1 << 30;
+
+    fn asks(len: u64, cached: Option<u64>, kind: FileSystemKind) -> Result<String, String> {
+        let file = tempfile::tempfile().unwrap();
+        let medium = Medium { kind, copy_on_write: false, ..Medium::of(&file).unwrap() };
+        CacheUse { len, available: 4 * GIB, cached }.asks_for_direct(&medium)
     }
-    // Where that cannot be told, a file that does not fit is not there.
-    cached_bytes(file, 0, len_bytes).is_none_or(|cached| cached < len_bytes / 2)
+
+    #[test]
+    fn a_file_that_does_not_fit_and_is_not_there_goes_past_the_cache() {
+        assert!(asks(3 * GIB, Some(0), FileSystemKind::Ext4).unwrap().contains("3072 MiB"));
+        assert!(asks(3 * GIB, None, FileSystemKind::Xfs).is_ok());
+        assert!(asks(2 * GIB, Some(0), FileSystemKind::Ext4).unwrap_err().contains("fit into half"));
+        assert!(asks(3 * GIB, Some(2 * GIB), FileSystemKind::Ext4).unwrap_err().contains("page cache"));
+        assert!(asks(3 * GIB, Some(0), FileSystemKind::Btrfs).unwrap_err().contains("Btrfs"));
+        assert!(asks(3 * GIB, Some(0), FileSystemKind::Fuse).is_err());
+    }
+
+    #[test]
+    fn what_was_asked_for_is_taken_where_it_can_be() {
+        let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        file.set_len(1 << 20).unwrap();
+        let medium = Medium::of(&file).unwrap();
+        assert_eq!(choose_store(IoChoice::Mmap, &file, &medium).io, Io::Mmap);
+        assert_eq!(choose_store(IoChoice::Buffered, &file, &medium).io, Io::Buffered);
+        assert_eq!(choose_store(IoChoice::Auto, &file, &medium).io, Io::Buffered);
+        let asked = choose_store(IoChoice::Direct, &file, &medium);
+        assert_eq!(asked.io == Io::Direct, asked.direct.is_some());
+        // No file system does that.
+        let odd = File::open("/proc/self/status").unwrap();
+        let refused = choose_store(IoChoice::Direct, &odd, &Medium::of(&odd).unwrap());
+        assert_eq!(refused.io, Io::Buffered);
+        assert!(refused.reason.contains("direct"), "{}", refused.reason);
+    }
 }

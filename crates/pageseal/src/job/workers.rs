@@ -1,8 +1,8 @@
 //! The pool of threads and their private tiles.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use pageseal_format::limits::BLOCK;
 use zeroize::Zeroize;
@@ -23,7 +23,8 @@ pub(crate) struct Tile {
 }
 
 impl Tile {
-    fn new(len: usize) -> Self {
+    /// A tile of `len` bytes, all zero.
+    pub(crate) fn new(len: usize) -> Self {
         let block = BLOCK as usize;
         let bytes = vec![0; len + block];
         let start = bytes.as_ptr().align_offset(block).min(block);

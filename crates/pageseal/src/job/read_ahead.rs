@@ -1,0 +1,76 @@
+//! Reading the next window while the one before it is prepared and committed, so that the disk is not idle meanwhile. Only for
+//! jobs that keep windows in memory.
+
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+
+use super::context::JobContext;
+use super::convert::read_data;
+use super::workers::Tile;
+use crate::error::InterruptCause;
+
+type Read = Result<Tile, InterruptCause>;
+
+/// The window that is read ahead.
+pub(crate) struct ReadAhead<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    job: &'scope JobContext,
+    /// Its first chunk, and how far the reading is.
+    pending: Option<(u64, Reading<'scope>)>,
+}
+
+enum Reading<'scope> {
+    UnderWay(ScopedJoinHandle<'scope, Read>),
+    Done(Read),
+}
+
+impl<'scope, 'env> ReadAhead<'scope, 'env> {
+    /// Nothing is read yet.
+    pub(crate) fn new(scope: &'scope Scope<'scope, 'env>, job: &'scope JobContext) -> Self {
+        ReadAhead { scope, job, pending: None }
+    }
+
+    /// Begins to read a window, if windows are kept. Its bytes may be read long before its record is written: what matters is
+    /// that record and store use the same ones.
+    pub(crate) fn start(&mut self, first: u64, count: u64) {
+        let job = self.job;
+        if job.kept_windows.is_none() {
+            return;
+        }
+        let read = move || read(job, first, count);
+        let reading = match job.surroundings.schedule() {
+            // A thread more would run at a time that nobody can repeat; in the same order it is all the same.
+            Some(_) => Reading::Done(read()),
+            None => match Builder::new().name("pageseal-read".into()).spawn_scoped(self.scope, read) {
+                Ok(thread) => Reading::UnderWay(thread),
+                // Without a thread it is read when it is needed.
+                Err(_) => return,
+            },
+        };
+        self.pending = Some((first, reading));
+    }
+
+    /// The bytes of a window, read ahead or now; `None` where windows are not kept.
+    pub(crate) fn take(&mut self, first: u64, count: u64) -> Result<Option<Tile>, InterruptCause> {
+        if self.job.kept_windows.is_none() {
+            return Ok(None);
+        }
+        let read = match self.pending.take() {
+            Some((pending, Reading::Done(read))) if pending == first => read,
+            Some((pending, Reading::UnderWay(thread))) if pending == first => thread
+                .join()
+                .unwrap_or_else(|_| Err(InterruptCause::Worker("the reading thread panicked".into()))),
+            _ => read(self.job, first, count),
+        };
+        read.map(Some)
+    }
+}
+
+fn read(job: &JobContext, first: u64, count: u64) -> Read {
+    let Some(windows) = &job.kept_windows else {
+        return Err(InterruptCause::Worker("no buffer for a window".into()));
+    };
+    let (offset, len) = job.geometry.bytes_of_chunks(first, count);
+    let mut tile = windows.take();
+    read_data(job, tile.slice(len as usize), offset)?;
+    Ok(tile)
+}
