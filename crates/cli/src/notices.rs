@@ -55,7 +55,7 @@ pub fn notice_text(notice: &Notice) -> String {
             format!("{} exists, so the finished file kept the name {}", wanted.display(), kept.display())
         }
         Notice::NameGone { name } => format!(
-            "{} was moved, deleted or replaced, so no name was changed; the finished file is where it was moved to",
+            "{} was moved, deleted or replaced, so no name was changed; the finished file keeps whatever name it has now",
             name.display()
         ),
         Notice::AttributeLost { attribute } => format!("could not carry over: {attribute}"),
