@@ -2,14 +2,18 @@
 //! nonce may seal two plaintexts, and no other file may be touched.
 
 use super::campaign::Protected;
+use super::scenario::{Store, Survives};
 use super::site::{Keys, PLAIN, SEALED, Site};
 use super::start::Start;
 use super::tally::Tally;
 use crate::Generator;
 use crate::disk::{FOREIGN, Fault, Meddling};
 
-/// Operations within which the power goes after somebody wrote.
-const SOON: u64 = 16;
+/// After somebody wrote, the power goes at each of so many operations.
+const SOON: u64 = 10;
+/// Rounds where the content is read twice, and only the second reading is compared with a record: between the two is the place to
+/// meddle, and it is seldom hit.
+const ROUNDS: u64 = 24;
 /// Runs after the first.
 const MOST_RUNS: u64 = 4;
 
@@ -25,26 +29,48 @@ pub fn play(start: &Start, keys: &Keys, tally: &Tally) -> Result<(), String> {
         site.run().map_err(|error| format!("undisturbed, the job fails: {error:?}"))?;
         site.disk.operations()
     };
-    let meddling = some_meddling(&mut generator);
-    let mut site = start.site(keys, seed);
-    let at = 1 + generator.below(operations);
-    site.disk.fail_at(at, Fault::Meddling(meddling));
-    if matches!(meddling, Meddling::Write(_)) && generator.below(3) > 0 {
-        // Before what was made of it is on the medium, so that recovery meets the old content again.
-        site.disk.fail_at(at + 1 + generator.below(SOON), Fault::PowerCut);
+    let cell = start.scenario.cell;
+    let reads_twice = cell.store == Store::Buffered && cell.resilience == Survives::Checksum;
+    for _ in 0..if reads_twice { ROUNDS } else { 1 } {
+        play_one(start, keys, tally, &mut generator, seed, operations)?;
     }
-    let what = |error| format!("{meddling:?} before operation {at} of {operations}: {error}");
-    let result = Protected::run(|| {
-        let _ = site.run();
-        match meddling {
-            Meddling::Rename | Meddling::Remove | Meddling::Replace => check_moved(&mut site, meddling),
-            Meddling::Write(_) | Meddling::Cut(_) | Meddling::Append => {
-                check_changed(&mut site, meddling, &mut generator)
-            }
+    Ok(())
+}
+
+fn play_one(
+    start: &Start,
+    keys: &Keys,
+    tally: &Tally,
+    generator: &mut Generator,
+    seed: u64,
+    operations: u64,
+) -> Result<(), String> {
+    let meddling = some_meddling(generator);
+    let at = 1 + generator.below(operations);
+    // The power goes before what was made of it is on the medium, so that recovery meets the old content again; or not at all.
+    let is_write = matches!(meddling, Meddling::Write(_));
+    for soon in 0..=if is_write { SOON } else { 0 } {
+        let mut site = start.site(keys, seed);
+        site.disk.fail_at(at, Fault::Meddling(meddling));
+        if soon > 0 {
+            site.disk.fail_at(at + soon, Fault::PowerCut);
+            site.disk.lose_all();
         }
-    });
-    result.map_err(what)?;
-    tally.count_meddled();
+        let what = |error| {
+            format!("{meddling:?} before operation {at} of {operations}, power cut {soon} later: {error}")
+        };
+        let result = Protected::run(|| {
+            let _ = site.run();
+            match meddling {
+                Meddling::Rename | Meddling::Remove | Meddling::Replace => check_moved(&mut site, meddling),
+                Meddling::Write(_) | Meddling::Cut(_) | Meddling::Append => {
+                    check_changed(&mut site, meddling, generator)
+                }
+            }
+        });
+        result.map_err(what)?;
+        tally.count_meddled();
+    }
     Ok(())
 }
 

@@ -28,7 +28,7 @@ impl Fault {
 /// What another process does to the file under its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meddling {
-    /// Changes a byte; so many thousandths of the way into the file.
+    /// Changes a byte; so many thousandths of the way into the file, or if the number is odd, into what was read of it last.
     Write(u16),
     /// Cuts the file there.
     Cut(u16),

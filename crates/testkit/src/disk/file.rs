@@ -87,6 +87,9 @@ impl SimFile {
             let start = offset as usize;
             let found = machine.state.inodes[&inode].visible.get(start..start + buffer.len());
             buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+            if !machine.is_journal(inode) {
+                machine.last_read = Some((inode, start, buffer.len()));
+            }
             Ok(())
         })
     }

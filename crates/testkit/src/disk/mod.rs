@@ -62,6 +62,10 @@ struct Machine {
     overwriting_failed: bool,
     /// The name that another process took away.
     moved_from: Option<OsString>,
+    /// Whether a power cut takes everything that was not synced.
+    loses_all: bool,
+    /// What was read last of a file that is no journal: inode, offset, length.
+    last_read: Option<(u64, usize, usize)>,
     /// What another process wrote.
     foreign_writes: Vec<ForeignWrite>,
 }
@@ -93,6 +97,8 @@ impl SimDisk {
             sync_failed: false,
             overwriting_failed: false,
             moved_from: None,
+            loses_all: false,
+            last_read: None,
             foreign_writes: Vec::new(),
         };
         SimDisk { machine: Arc::new(Mutex::new(machine)), turns: Arc::new(Turns::new(seed ^ 0x7124)) }
@@ -172,7 +178,9 @@ impl SimDisk {
     pub fn restart(&self) {
         let mut guard = self.lock();
         let machine = &mut *guard;
-        machine.state.cut(&mut Choices::random(machine.generator.next_u64()));
+        let seed = machine.generator.next_u64();
+        let mut choices = if machine.loses_all { Choices::leaning(seed, 0) } else { Choices::random(seed) };
+        machine.state.cut(&mut choices);
         machine.revive();
     }
 
@@ -181,6 +189,11 @@ impl SimDisk {
         let mut machine = self.lock();
         machine.state.end_process();
         machine.revive();
+    }
+
+    /// From here on a power cut takes everything that was not synced, as one soon after it was written does.
+    pub fn lose_all(&self) {
+        self.lock().loses_all = true;
     }
 
     /// Whether the system has stopped and waits for [`SimDisk::restart`] or [`SimDisk::next_process`].
@@ -335,6 +348,10 @@ impl Machine {
         self.recording.push(Moment { number: self.changes, operation, before, after });
     }
 
+    fn is_journal(&self, inode: u64) -> bool {
+        self.state.names.iter().any(|(name, named)| *named == inode && is_journal(name))
+    }
+
     fn misses(&self, inode: u64) -> Option<&MissingSync> {
         let name =
             self.state.names.iter().find(|(_, named)| **named == inode).map(|(name, _)| name.as_os_str());
@@ -354,7 +371,13 @@ impl Machine {
         let part = |thousandths: u16| len * usize::from(thousandths) / 1000;
         match meddling {
             Meddling::Write(thousandths) => {
-                let at = part(thousandths);
+                // Every other one into what the job has just read, and may be about to read again.
+                let at = match self.last_read {
+                    Some((read, offset, len)) if read == inode && thousandths % 2 == 1 => {
+                        offset + len * usize::from(thousandths) / 1000
+                    }
+                    _ => part(thousandths),
+                };
                 self.flip(inode, at);
                 self.foreign_writes.push(ForeignWrite::Flipped { inode, at });
             }
