@@ -21,7 +21,10 @@ compile_error!("pageseal-storage needs Linux on a 64-bit machine");
 // Unsafe code is where the list below allows it, module by module.
 pub mod attributes;
 pub mod available;
-#[expect(unsafe_code, reason = "madvise takes an address, and a file that others write to is read without references")]
+#[expect(
+    unsafe_code,
+    reason = "madvise takes an address, and a file that others write to is read without references"
+)]
 pub mod bench_access;
 pub mod directory;
 #[expect(unsafe_code, reason = "locks of open files have no safe call")]

@@ -5,8 +5,8 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use pageseal_crypto::{
-    BLOCK_BYTES, ChunkMeta, DerivedKeys, FileKey, Fingerprint, KeyContext, Suite, TAG_FIELD_BYTES, fill_random,
-    random_nonce,
+    BLOCK_BYTES, ChunkMeta, DerivedKeys, FileKey, Fingerprint, KeyContext, Suite, TAG_FIELD_BYTES,
+    fill_random, random_nonce,
 };
 use pageseal_storage::available::available_memory_bytes;
 
@@ -56,7 +56,8 @@ pub fn cipher(options: &CipherOptions) -> Result<CipherReport, BenchError> {
         let pool = threads::pool(threads)?;
         let buffers: Vec<_> = (0..threads).map(|_| Mutex::new(vec![MASK; stream_bytes])).collect();
         for work in works() {
-            let subject = suites.iter().find(|subject| Some(subject.suite) == work.suite()).unwrap_or(&suites[0]);
+            let subject =
+                suites.iter().find(|subject| Some(subject.suite) == work.suite()).unwrap_or(&suites[0]);
             let per_thread = pool.broadcast(|thread| {
                 // Each index is one thread's; the lock only proves it.
                 let mut buffer = buffers[thread.index()].lock().unwrap_or_else(|broken| broken.into_inner());
@@ -110,7 +111,11 @@ impl Subject {
         let mut file_id = [0; 16];
         fill_random(&mut file_id)?;
         let context = KeyContext { suite, chunk_log2: CHUNK_LOG2, file_id };
-        Ok(Subject { suite, keys: DerivedKeys::derive(&FileKey::random()?, &context), nonce: random_nonce()? })
+        Ok(Subject {
+            suite,
+            keys: DerivedKeys::derive(&FileKey::random()?, &context),
+            nonce: random_nonce()?,
+        })
     }
 
     /// Whole passes over `buffer` until `time` is over; opening needs a sealing before it, which is not timed.

@@ -105,7 +105,9 @@ pub struct CipherRate {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct IoReport {
-    /// The folder of the temporary file, or the file that was read, as the caller named it.
+    /// The folder of the temporary file, or the file that was read, as the caller named it. Bytes that are no text
+    /// are replaced in the machine output.
+    #[serde(serialize_with = "path_as_text")]
     pub path: PathBuf,
     /// Whether an existing file was read and nothing written.
     pub read_only: bool,
@@ -171,8 +173,11 @@ pub enum Pattern {
 
 impl Pattern {
     /// Every pattern that is measured.
-    pub const ALL: [Pattern; 3] =
-        [Pattern::Sequential, Pattern::Random { block_bytes: 64 << 10 }, Pattern::Random { block_bytes: 4 << 10 }];
+    pub const ALL: [Pattern; 3] = [
+        Pattern::Sequential,
+        Pattern::Random { block_bytes: 64 << 10 },
+        Pattern::Random { block_bytes: 4 << 10 },
+    ];
 }
 
 impl fmt::Display for Pattern {
@@ -266,10 +271,13 @@ pub struct Skipped {
     pub reason: String,
 }
 
+fn path_as_text<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 /// Whether TLB misses were counted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum TlbCounting {
     /// They were; of what.
     Counted(&'static str),

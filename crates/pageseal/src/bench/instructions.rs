@@ -40,7 +40,9 @@ fn on_x86_64(work: CipherWork, has: impl Fn(&str) -> bool) -> &'static str {
 
 fn on_aarch64(work: CipherWork, has_aes: bool) -> &'static str {
     match work {
-        CipherWork::Seal(Suite::XChaCha20Poly1305) | CipherWork::Open(Suite::XChaCha20Poly1305) => "portable code",
+        CipherWork::Seal(Suite::XChaCha20Poly1305) | CipherWork::Open(Suite::XChaCha20Poly1305) => {
+            "portable code"
+        }
         _ if has_aes => "AES",
         _ => "portable code",
     }
@@ -52,16 +54,20 @@ mod tests {
 
     #[test]
     fn the_widest_instructions_are_named() {
-        let wide = |feature: &str| ["AES-NI", "PCLMULQDQ", "AVX2", "VAES", "VPCLMULQDQ", "AVX-512"].contains(&feature);
+        let wide = |feature: &str| {
+            ["AES-NI", "PCLMULQDQ", "AVX2", "VAES", "VPCLMULQDQ", "AVX-512"].contains(&feature)
+        };
         let old = |feature: &str| ["AES-NI", "PCLMULQDQ"].contains(&feature);
         let none = |_: &str| false;
         let [aegis, gcm, chacha] = Suite::ALL.map(CipherWork::Seal);
-        assert_eq!([aegis, gcm, chacha].map(|work| on_x86_64(work, wide)), [
-            "VAES, AVX2",
-            "VAES, VPCLMULQDQ, AVX-512",
-            "AVX2"
-        ]);
-        assert_eq!([aegis, gcm, chacha].map(|work| on_x86_64(work, old)), ["AES-NI", "AES-NI, PCLMULQDQ", "SSE2"]);
+        assert_eq!(
+            [aegis, gcm, chacha].map(|work| on_x86_64(work, wide)),
+            ["VAES, AVX2", "VAES, VPCLMULQDQ, AVX-512", "AVX2"]
+        );
+        assert_eq!(
+            [aegis, gcm, chacha].map(|work| on_x86_64(work, old)),
+            ["AES-NI", "AES-NI, PCLMULQDQ", "SSE2"]
+        );
         assert_eq!(on_x86_64(CipherWork::Fingerprint, none), "portable code");
         assert_eq!(on_aarch64(gcm, true), "AES");
     }

@@ -111,7 +111,13 @@ fn cases(target: &Target, threads: usize, most_threads: usize) -> Vec<Case> {
     if threads < most_threads {
         for method in Method::ALL {
             let pattern = Pattern::Sequential;
-            cases.push(Case { method, pattern, cache: warm_or_bypassed(method), size_bytes: largest, threads });
+            cases.push(Case {
+                method,
+                pattern,
+                cache: warm_or_bypassed(method),
+                size_bytes: largest,
+                threads,
+            });
         }
         return cases;
     }
@@ -189,10 +195,10 @@ impl Bench<'_> {
     fn prepare(&self, case: Case) -> Result<(), BenchError> {
         let file = &self.target.file;
         match case.cache {
-            CacheState::Warm => {
-                read_through(file, case.size_bytes).map_err(self.target.failed("read"))
+            CacheState::Warm => read_through(file, case.size_bytes).map_err(self.target.failed("read")),
+            CacheState::Cold => {
+                evict_from_cache(file).map_err(self.target.failed("take from the cache the pages of"))
             }
-            CacheState::Cold => evict_from_cache(file).map_err(self.target.failed("take from the cache the pages of")),
             CacheState::Bypassed => Ok(()),
         }
     }
@@ -209,7 +215,9 @@ impl Bench<'_> {
             (Method::Mmap | Method::MmapPopulated, _) => {
                 xor_mapped(file, size, blocks, populate, pool, budget, probe)
             }
-            (Method::Direct, Some(direct)) => by_calls(direct, blocks, read_only, buffers, pool, budget, probe),
+            (Method::Direct, Some(direct)) => {
+                by_calls(direct, blocks, read_only, buffers, pool, budget, probe)
+            }
             (_, _) => by_calls(file, blocks, read_only, buffers, pool, budget, probe),
         };
         let what = if read_only { "read" } else { "convert the temporary file in" };

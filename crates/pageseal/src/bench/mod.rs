@@ -30,8 +30,8 @@ mod work;
 pub use cipher::{CipherOptions, cipher};
 pub use error::BenchError;
 pub use figures::{
-    BenchReport, CacheState, Case, CipherRate, CipherReport, CipherWork, IoRate, IoReport, Method, Pattern, Skipped,
-    TlbCounting,
+    BenchReport, CacheState, Case, CipherRate, CipherReport, CipherWork, IoRate, IoReport, Method, Pattern,
+    Skipped, TlbCounting,
 };
 pub use io::{IoOptions, io};
 pub use machine::Machine;

@@ -8,6 +8,7 @@ use pageseal_storage::tlb::TlbCounter;
 use pageseal_storage::usage::ProcessUsage;
 
 /// Where TLB misses are counted, if they can be.
+#[derive(Clone, Copy)]
 pub(super) struct Probe<'a> {
     pub(super) tlb: Option<&'a RefCell<TlbCounter>>,
 }

@@ -64,7 +64,10 @@ pub(super) fn recommend(rates: &[IoRate], largest: u64, threads: usize, read_onl
     for (who, cases) in [
         ("mmap wins here for", mmap),
         ("read/write wins here for", read_write),
-        ("Less than 10 % apart, so take read/write, which no one can break by cutting the file, for", neither),
+        (
+            "Less than 10 % apart, so take read/write, which no one can break by cutting the file, for",
+            neither,
+        ),
     ] {
         if !cases.is_empty() {
             advice.push(format!("{who}: {}.", cases.join(", ")));
@@ -77,7 +80,8 @@ pub(super) fn recommend(rates: &[IoRate], largest: u64, threads: usize, read_onl
 }
 
 fn duels<'a>(rates: &[&'a IoRate], pattern: Pattern, cache: CacheState) -> Vec<Duel<'a>> {
-    let alike = |rate: &&&IoRate| rate.case.pattern == pattern && rate.case.cache == cache && rate.gb_per_s > 0.0;
+    let alike =
+        |rate: &&&IoRate| rate.case.pattern == pattern && rate.case.cache == cache && rate.gb_per_s > 0.0;
     let of = |method: Method| rates.iter().filter(alike).filter(move |rate| rate.case.method == method);
     let duel = |read_write: &&'a IoRate| {
         let size_bytes = read_write.case.size_bytes;
@@ -91,8 +95,7 @@ fn duels<'a>(rates: &[&'a IoRate], pattern: Pattern, cache: CacheState) -> Vec<D
 }
 
 fn detail(pattern: Pattern, cache: CacheState, last: &Duel<'_>, duels: &[Duel<'_>]) -> String {
-    let mut text =
-        format!("{pattern}, {}, {}: {}", cache.name(), size(last.size_bytes), last.figures());
+    let mut text = format!("{pattern}, {}, {}: {}", cache.name(), size(last.size_bytes), last.figures());
     let different: Vec<String> = duels
         .iter()
         .filter(|duel| duel.winner() != last.winner() && duel.winner() != Winner::Neither)
@@ -196,7 +199,11 @@ mod tests {
             rates.push(rate(method, Pattern::Sequential, CacheState::Warm, SIZE / 4, gb_per_s));
         }
         let advice = recommend(&rates, SIZE, 2, false);
-        assert!(advice[1].contains("at 4.0 MiB (mmap, plain faults 2.00 GB/s, read/write 8.00"), "{}", advice[1]);
+        assert!(
+            advice[1].contains("at 4.0 MiB (mmap, plain faults 2.00 GB/s, read/write 8.00"),
+            "{}",
+            advice[1]
+        );
     }
 
     #[test]

@@ -52,14 +52,19 @@ impl Target {
         let medium = Medium::of(&file).map_err(|source| failed("look at", dir, source))?;
         // Asked before reserving, because a reservation that fails has filled the disk for everybody in between.
         // A tmpfs without a limit says 0.
-        let no_space =
-            || BenchError::NoSpace { dir: dir.into(), needed_bytes: size_bytes, free_bytes: medium.free_bytes };
+        let no_space = || BenchError::NoSpace {
+            dir: dir.into(),
+            needed_bytes: size_bytes,
+            free_bytes: medium.free_bytes,
+        };
         if medium.free_bytes > 0 && size_bytes > medium.free_bytes {
             return Err(no_space());
         }
         let file = BufferedFile::new(file);
         file.reserve(0, size_bytes).map_err(|source| match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => no_space(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                no_space()
+            }
             _ => failed("reserve space in", dir, source),
         })?;
         fill(&file, size_bytes).map_err(|source| failed("fill a temporary file in", dir, source))?;

@@ -93,7 +93,10 @@ fn what_cannot_be_measured_is_refused_with_its_reason() {
     let error = refused(&|options| options.threads = Some(0));
     assert_eq!(error.class(), ErrorClass::Usage);
     let error = refused(&|options| options.size_bytes = 1 << 60);
-    assert!(matches!(error, BenchError::NoSpace { needed_bytes, .. } if needed_bytes == 1 << 60), "{error:?}");
+    assert!(
+        matches!(error, BenchError::NoSpace { needed_bytes, .. } if needed_bytes == 1 << 60),
+        "{error:?}"
+    );
     let error = refused(&|options| options.path = Some(dir.path().join("missing")));
     assert!(matches!(error, BenchError::Io { what: "open", .. }), "{error:?}");
     let error = refused(&|options| options.path = Some("/dev/null".into()));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::figures::{BenchReport, CacheState, CipherReport, IoRate, IoReport, TlbCounting};
+use super::figures::{BenchReport, CipherReport, IoRate, IoReport, TlbCounting};
 use super::machine::Machine;
 
 impl fmt::Display for BenchReport {
@@ -28,7 +28,11 @@ impl fmt::Display for Machine {
             self.architecture,
             size(self.memory_bytes),
             self.kernel,
-            if self.cpu_features.is_empty() { "none that ciphers use".into() } else { self.cpu_features.join(", ") }
+            if self.cpu_features.is_empty() {
+                "none that ciphers use".into()
+            } else {
+                self.cpu_features.join(", ")
+            }
         )
     }
 }
@@ -66,16 +70,35 @@ impl fmt::Display for IoReport {
         } else {
             format!("Every byte of a temporary file in {} XORed in place", self.path.display())
         };
-        writeln!(f, "{what}; {}, up to {}, threads: {}", self.file_system, size(self.size_bytes), self.threads)?;
+        writeln!(
+            f,
+            "{what}; {}, up to {}, threads: {}",
+            self.file_system,
+            size(self.size_bytes),
+            self.threads
+        )?;
         write!(
             f,
             "{:<20} {:<14} {:<14} {:>9} {:>7} {:>7} {:>8} {:>10} {:>8} {:>9} {:>9}",
-            "method", "order", "cache", "size", "threads", "GB/s", "durable", "minor", "major", "flt/MiB", "TLB/MiB"
+            "method",
+            "order",
+            "cache",
+            "size",
+            "threads",
+            "GB/s",
+            "durable",
+            "minor",
+            "major",
+            "flt/MiB",
+            "TLB/MiB"
         )?;
         for rate in &self.rates {
             write!(f, "\n{}", Row(rate))?;
         }
-        write!(f, "\nGB/s count each byte once; durable: with an fdatasync behind it; flt: page faults of the process")?;
+        write!(
+            f,
+            "\nGB/s count each byte once; durable: with an fdatasync behind it; flt: page faults of the process"
+        )?;
         match &self.tlb {
             TlbCounting::Counted(scope) => write!(f, "; TLB: misses of {scope}")?,
             TlbCounting::NotReadable(reason) => write!(f, "; TLB misses: not readable here ({reason})")?,
@@ -118,11 +141,6 @@ impl fmt::Display for Row<'_> {
             or_dash(rate.tlb_misses_per_mib),
         )
     }
-}
-
-impl CacheState {
-    /// Every state.
-    pub const ALL: [CacheState; 3] = [CacheState::Warm, CacheState::Cold, CacheState::Bypassed];
 }
 
 /// Each once, in the order in which it comes first.

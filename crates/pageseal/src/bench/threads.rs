@@ -24,8 +24,9 @@ pub(super) fn chosen(threads: Option<usize>) -> Result<usize, BenchError> {
 
 /// 1, 2, 4 and so on, and `most` itself.
 pub(super) fn steps_up_to(most: usize) -> Vec<usize> {
-    let mut steps: Vec<usize> =
-        std::iter::successors(Some(1_usize), |step| step.checked_mul(2)).take_while(|step| *step < most).collect();
+    let mut steps: Vec<usize> = std::iter::successors(Some(1_usize), |step| step.checked_mul(2))
+        .take_while(|step| *step < most)
+        .collect();
     steps.push(most);
     steps
 }

@@ -242,7 +242,8 @@ mod tests {
             for method in Method::ALL {
                 for threads in [1, 2, 7] {
                     let blocks = Blocks::new(method, pattern, 3 << 20, threads);
-                    let mut offsets: Vec<u64> = (0..blocks.order.len()).map(|place| blocks.offset(place)).collect();
+                    let mut offsets: Vec<u64> =
+                        (0..blocks.order.len()).map(|place| blocks.offset(place)).collect();
                     if pattern == Pattern::Sequential {
                         assert!(offsets.is_sorted());
                         assert!(offsets.len() >= 3);
