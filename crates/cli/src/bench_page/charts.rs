@@ -20,7 +20,8 @@ pub const COLOURS: [RGBColor; 6] = [
 ];
 
 const SIZE: (u32, u32) = (720, 400);
-const FONT: (&str, i32) = ("sans-serif", 15);
+const FONT: (&str, i32) = ("sans-serif", 19);
+const SMALL_FONT: (&str, i32) = ("sans-serif", 16);
 
 /// Why a chart could not be drawn, in words.
 pub type ChartError = String;
@@ -48,8 +49,10 @@ pub fn lines(lines: &[Line], axes: &Axes<'_>) -> Result<String, ChartError> {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
-            .x_label_area_size(46)
-            .y_label_area_size(58)
+            // Half of the last label stands outside.
+            .margin_right(40)
+            .x_label_area_size(56)
+            .y_label_area_size(64)
             .build_cartesian_2d(least..most, 0.0..highest)
             .map_err(told)?;
         chart
@@ -61,6 +64,7 @@ pub fn lines(lines: &[Line], axes: &Axes<'_>) -> Result<String, ChartError> {
             .x_desc(axes.below)
             .y_desc("GB/s")
             .label_style(FONT)
+            .axis_desc_style(FONT)
             .draw()
             .map_err(told)?;
         for line in lines {
@@ -104,9 +108,9 @@ pub fn bars(groups: &[Bars], title: &str) -> Result<String, ChartError> {
         let root = SVGBackend::with_string(&mut svg, (SIZE.0, height)).into_drawing_area();
         let mut chart = ChartBuilder::on(&root)
             .margin(12)
-            .x_label_area_size(46)
-            .y_label_area_size(190)
-            .build_cartesian_2d(0.0..highest, (0..count).into_segmented())
+            .x_label_area_size(56)
+            .y_label_area_size(220)
+            .build_cartesian_2d(0.0..highest, (0..count.saturating_sub(1)).into_segmented())
             .map_err(told)?;
         // The axis counts upwards, people read downwards.
         let name = |value: &SegmentValue<usize>| match value {
@@ -122,6 +126,7 @@ pub fn bars(groups: &[Bars], title: &str) -> Result<String, ChartError> {
             .y_label_formatter(&name)
             .x_desc("GB/s")
             .label_style(FONT)
+            .axis_desc_style(FONT)
             .draw()
             .map_err(told)?;
         for (place, group) in groups.iter().rev().enumerate() {
@@ -141,8 +146,8 @@ pub fn bars(groups: &[Bars], title: &str) -> Result<String, ChartError> {
                 bar.set_margin(above, below, 0, 0);
                 chart.draw_series(std::iter::once(bar)).map_err(told)?;
                 let shift = if half == 0 { 6 } else { 2 };
-                let figure = EmptyElement::at((*rate, to))
-                    + Text::new(format!("{rate:.1}"), (5, shift), ("sans-serif", 13));
+                let figure =
+                    EmptyElement::at((*rate, to)) + Text::new(format!("{rate:.1}"), (5, shift), SMALL_FONT);
                 chart.draw_series(std::iter::once(figure)).map_err(told)?;
             }
         }

@@ -44,10 +44,14 @@ fn machine(report: &BenchReport) -> String {
         ("Kernel", kernel.clone()),
     ];
     if let Some(io) = &report.io {
-        let place = io.path.display();
+        let place = io.path.to_string_lossy();
         rows.push(("File system", io.file_system.to_owned()));
-        let what = if io.read_only { "existing, only read" } else { "temporary, in" };
-        rows.push(("File", format!("{what}: {place}, up to {}", format_size(io.size_bytes))));
+        let place = match (io.read_only, &*place) {
+            (true, _) => format!("{place}, only read"),
+            (false, ".") => "temporary, in the current folder".into(),
+            (false, _) => format!("temporary, in {place}"),
+        };
+        rows.push(("File", format!("{place}; sizes up to {}", format_size(io.size_bytes))));
     }
     let rows: Vec<String> =
         rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape(value))).collect();

@@ -96,13 +96,13 @@ fn duels<'a>(rates: &[&'a IoRate], pattern: Pattern, cache: CacheState) -> Vec<D
 
 fn detail(pattern: Pattern, cache: CacheState, last: &Duel<'_>, duels: &[Duel<'_>]) -> String {
     let mut text = format!("{pattern}, {}, {}: {}", cache.name(), size(last.size_bytes), last.figures());
-    let different: Vec<String> = duels
-        .iter()
-        .filter(|duel| duel.winner() != last.winner() && duel.winner() != Winner::Neither)
-        .map(|duel| format!("{} ({})", size(duel.size_bytes), duel.figures()))
-        .collect();
-    if !different.is_empty() {
-        text.push_str(&format!("; but the other way round, or less clear, at {}", different.join(" and ")));
+    for duel in duels.iter().filter(|duel| duel.winner() != last.winner()) {
+        let ahead = match duel.winner() {
+            Winner::Mmap => "mmap was ahead",
+            Winner::ReadWrite => "read/write was ahead",
+            Winner::Neither => continue,
+        };
+        text.push_str(&format!("; at {} {ahead} ({})", size(duel.size_bytes), duel.figures()));
     }
     text.push('.');
     text
@@ -200,7 +200,8 @@ mod tests {
         }
         let advice = recommend(&rates, SIZE, 2, false);
         assert!(
-            advice[1].contains("at 4.0 MiB (mmap, plain faults 2.00 GB/s, read/write 8.00"),
+            advice[1]
+                .contains("at 4.0 MiB read/write was ahead (mmap, plain faults 2.00 GB/s, read/write 8.00"),
             "{}",
             advice[1]
         );

@@ -68,7 +68,9 @@ impl fmt::Display for IoReport {
         let what = if self.read_only {
             format!("Reading {}", self.path.display())
         } else {
-            format!("Every byte of a temporary file in {} XORed in place", self.path.display())
+            let place = self.path.display().to_string();
+            let place = if place == "." { "the current folder" } else { &place };
+            format!("Every byte of a temporary file in {place} XORed in place")
         };
         writeln!(
             f,
