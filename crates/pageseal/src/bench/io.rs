@@ -193,14 +193,21 @@ impl Bench<'_> {
 
     /// Brings the file into the state that the case begins with.
     fn prepare(&self, case: Case) -> Result<(), BenchError> {
-        let file = &self.target.file;
         match case.cache {
-            CacheState::Warm => read_through(file, case.size_bytes).map_err(self.target.failed("read")),
-            CacheState::Cold => {
-                evict_from_cache(file).map_err(self.target.failed("take from the cache the pages of"))
+            CacheState::Warm => {
+                // Read anew each time: how large the pieces are that the cache is made of, and so the number of
+                // faults, depends on how they came into it.
+                self.evict()?;
+                read_through(&self.target.file, case.size_bytes).map_err(self.target.failed("read"))
             }
+            CacheState::Cold => self.evict(),
             CacheState::Bypassed => Ok(()),
         }
+    }
+
+    fn evict(&self) -> Result<(), BenchError> {
+        let evicted = evict_from_cache(&self.target.file);
+        evicted.map_err(self.target.failed("take from the cache the pages of"))
     }
 
     fn round(&self, crew: &Crew, case: Case, blocks: &Blocks) -> Result<Round, BenchError> {
