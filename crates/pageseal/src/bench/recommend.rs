@@ -118,6 +118,8 @@ fn price_of_faults(rates: &[&IoRate], largest: u64) -> Option<String> {
     let factor = ratio(populated, plain);
     Some(if factor >= SAME_FACTOR {
         format!("Page faults slow a sequential mapping down by a factor of {factor:.1}: {figures}.")
+    } else if factor <= 1.0 / SAME_FACTOR {
+        format!("Bringing pages in first did not pay for a sequential mapping here: {figures}.")
     } else {
         format!("Page faults make little difference to a sequential mapping here: {figures}.")
     })
