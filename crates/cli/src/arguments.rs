@@ -59,6 +59,9 @@ pub enum Command {
     /// Show what mmap with threads does: the textbook exercise, timed and checked
     #[command(after_help = examples::DEMO)]
     Demo(DemoArguments),
+    /// Measure the ciphers of this processor and the ways to a file on this disk
+    #[command(after_help = examples::BENCH)]
+    Bench(BenchArguments),
     /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(CompletionsArguments),
@@ -269,6 +272,67 @@ pub struct DemoArguments {
     /// Leave the file there at the end
     #[arg(long)]
     pub keep: bool,
+    /// Print one JSON object
+    #[arg(long, display_order = 800)]
+    pub json: bool,
+}
+
+/// `bench`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchArguments {
+    /// Which part; both without.
+    #[command(subcommand)]
+    pub command: Option<BenchCommand>,
+    /// Largest size of the file that is measured, in the current folder
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    pub size: u64,
+    #[command(flatten)]
+    pub output: BenchOutputArguments,
+}
+
+/// `bench cipher|io`
+#[derive(Debug, Subcommand)]
+pub enum BenchCommand {
+    /// The suites, fingerprints, XOR and memcpy in memory
+    #[command(after_help = examples::BENCH_CIPHER)]
+    Cipher(BenchCipherArguments),
+    /// A file by mmap, by read and write, and past the page cache
+    #[command(after_help = examples::BENCH_IO)]
+    Io(BenchIoArguments),
+}
+
+/// `bench cipher`
+#[derive(Debug, Args)]
+pub struct BenchCipherArguments {
+    #[command(flatten)]
+    pub output: BenchOutputArguments,
+}
+
+/// `bench io`
+#[derive(Debug, Args)]
+pub struct BenchIoArguments {
+    /// Largest size that is measured, at least 1MiB
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = parse_size)]
+    pub size: u64,
+    #[command(flatten)]
+    pub output: BenchOutputArguments,
+    /// A folder, for a temporary file in it; or a file, which is only read [default: the current
+    /// folder]
+    #[arg(value_name = "FILE|DIR")]
+    pub path: Option<PathBuf>,
+}
+
+/// What the parts of `bench` share.
+#[derive(Debug, Args)]
+pub struct BenchOutputArguments {
+    /// The most threads [default: all cores]
+    #[arg(long, value_name = "N", value_parser = threads_parser())]
+    pub threads: Option<usize>,
+    /// Also write the figures, with charts, into FILE, which must not exist: one page that needs no
+    /// network
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long, display_order = 800)]
     pub json: bool,

@@ -106,6 +106,33 @@ Makes a file of 'A's, maps it shared, lets each thread XOR its part with 0xAA in
 mapping itself, and checks that every byte became 0xEB; then does the same with
 authenticated encryption. Shows time, page faults and memory, and removes the files.";
 
+/// `pageseal bench --help`
+pub const BENCH: &str = "\
+Examples:
+  pageseal bench                              everything, in the current folder
+  pageseal bench --report bench.html          with charts, to open in a browser
+  pageseal bench cipher --threads 1
+  pageseal bench io --size 1GiB /mnt/disk
+
+Measures this machine and says which way to a file is the fastest here. Rates are in
+GB/s (10^9 bytes a second). Other work at the same time is in the figures.";
+
+/// `pageseal bench cipher --help`
+pub const BENCH_CIPHER: &str = "\
+Examples:
+  pageseal bench cipher
+  pageseal bench cipher --json | jq '.cipher.rates[] | select(.threads == 1)'";
+
+/// `pageseal bench io --help`
+pub const BENCH_IO: &str = "\
+Examples:
+  pageseal bench io                           a temporary file in the current folder
+  pageseal bench io --size 4GiB /mnt/disk     in that folder
+  pageseal bench io video.mkv                 reads the file and changes nothing
+
+The temporary file has no name and vanishes however the command ends. Figures in the
+page cache say what the ways cost; those past it or not cached are the disk's own.";
+
 /// `pageseal completions --help`
 pub const COMPLETIONS: &str = "\
 Examples:

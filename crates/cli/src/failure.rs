@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use pageseal::bench::BenchError;
 use pageseal::demo::DemoError;
 use pageseal::{ErrorClass, JobError, KeyError, OpenError, Refusal};
 
@@ -23,6 +24,15 @@ pub enum Failure {
     /// The demonstration failed.
     #[error(transparent)]
     Demo(#[from] DemoError),
+    /// A measurement was not made.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
+    /// A chart of the report could not be drawn.
+    #[error("cannot draw a chart of the report: {what}")]
+    Chart {
+        /// What the drawing library said.
+        what: String,
+    },
     /// A file other than the one worked on could not be written.
     #[error("cannot write {}", path.display())]
     Write {
@@ -97,7 +107,9 @@ impl Failure {
             Failure::Job(error) => error.class(),
             Failure::Key(error) => key_class(error),
             Failure::Demo(error) => error.class(),
+            Failure::Bench(error) => error.class(),
             Failure::Write { .. }
+            | Failure::Chart { .. }
             | Failure::Stdout { .. }
             | Failure::Signals { .. }
             | Failure::NotBegun { .. } => ErrorClass::Refused,

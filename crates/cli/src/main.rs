@@ -1,6 +1,7 @@
 //! The `pageseal` command: arguments, terminal, signals and exit codes around the `pageseal` library.
 
 mod arguments;
+mod bench_page;
 mod commands;
 mod examples;
 mod exit;

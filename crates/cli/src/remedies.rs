@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use pageseal::bench::BenchError;
 use pageseal::demo::DemoError;
 use pageseal::{Damage, InterruptCause, JobError, JobKind, KeyError, OpenError, Refusal};
 
@@ -87,6 +88,7 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
         }
         Failure::Key(error) => of_key(error, situation),
         Failure::Demo(error) => of_demo(error),
+        Failure::Bench(error) => of_bench(error),
         Failure::Write { source, .. } | Failure::Stdout { source } => match source.kind() {
             ErrorKind::AlreadyExists => "move it away or choose another name; nothing is overwritten".into(),
             ErrorKind::StorageFull => "free some space and run it again".into(),
@@ -377,6 +379,19 @@ fn of_demo(error: &DemoError) -> String {
         DemoError::Io { .. } => "choose a folder that can be written with --dir DIR".into(),
         DemoError::Verification { .. } => "test the memory and the disk of this machine".into(),
         _ => "see `pageseal demo --help`".into(),
+    }
+}
+
+fn of_bench(error: &BenchError) -> String {
+    match error {
+        BenchError::Threads { .. } | BenchError::Pool { .. } => "try another --threads N".into(),
+        BenchError::TooSmall { .. } => "ask for at least --size 1MiB".into(),
+        BenchError::NoSpace { .. } => "ask for less with --size, or name a folder on another disk".into(),
+        BenchError::FileTooShort { .. } | BenchError::NotMeasurable { .. } => {
+            "name a folder or a longer file: `pageseal bench io DIR`".into()
+        }
+        BenchError::Io { .. } => "name a folder that can be written, or a file that can be read".into(),
+        _ => "see `pageseal bench --help`".into(),
     }
 }
 

@@ -21,6 +21,11 @@ compile_error!("pageseal-storage needs Linux on a 64-bit machine");
 // Unsafe code is where the list below allows it, module by module.
 pub mod attributes;
 pub mod available;
+#[expect(
+    unsafe_code,
+    reason = "madvise takes an address, and a file that others write to is read without references"
+)]
+pub mod bench_access;
 pub mod directory;
 #[expect(unsafe_code, reason = "locks of open files have no safe call")]
 pub mod lock;
@@ -31,6 +36,7 @@ pub mod residency;
 pub mod secrets;
 #[expect(unsafe_code, reason = "signal handling")]
 pub mod sigbus;
+pub mod tlb;
 #[expect(unsafe_code, reason = "getrusage has no safe call")]
 pub mod usage;
 pub mod watch;

@@ -1,5 +1,6 @@
 //! One module a command, and what they share.
 
+mod bench;
 mod completions;
 mod conversion;
 mod decrypt;
@@ -36,6 +37,7 @@ pub fn run(arguments: Arguments) -> Exit {
         Command::Keygen(keygen) => report("keygen", keygen::run(keygen, quiet)),
         Command::Completions(completions) => report("completions", completions::run(completions)),
         Command::Man(man) => report("man", man::run(man)),
+        Command::Bench(bench) => report("bench", bench::run(bench, quiet)),
         Command::Demo(demo) => report("demo", demo::run(demo, quiet)),
         Command::Encrypt(encrypt) => {
             with_session("encrypt", talk, encrypt.conversion.is_protected(), |session| {
