@@ -161,7 +161,8 @@ def seconds_shown(seconds):
 def rate(entry, series, seconds):
     length = entry["facts"].get("bytes")
     if isinstance(length, dict):
-        length = next((value for gib, value in length.items() if f"{gib} GiB" in series.split(",")[0].removeprefix("dd ")[:6]), None)
+        gib = series.split(",")[0].removeprefix("dd ").removesuffix(" GiB")
+        length = length.get(gib)
     return f"{length / seconds / (1 << 30):.2f}" if length and series != "info" else ""
 
 
