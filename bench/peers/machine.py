@@ -2,7 +2,12 @@
 
 import os
 import platform
+import resource
 import subprocess
+import time
+
+IDLE_SHARE = 0.9
+LOOK_S = 5
 
 
 def describe(folder):
@@ -50,8 +55,37 @@ def disk(folder):
     return f"{bus}{kind}, {cache or 'unknown cache'}"
 
 
-def load():
-    return round(os.getloadavg()[0], 2)
+class OthersAtWork:
+    """How much of all cores went to others (kernel threads among them, which write back what was measured) since it was made."""
+
+    def __init__(self):
+        self._started = self._now()
+
+    def share(self):
+        """Of all cores, 0 to 1."""
+        total, busy, own = (now - then for now, then in zip(self._now(), self._started))
+        return max(0.0, busy - own) / total if total else 0.0
+
+    @staticmethod
+    def _now():
+        with open("/proc/stat") as stat:
+            ticks = [int(field) for field in stat.readline().split()[1:9]]
+        per_second = os.sysconf("SC_CLK_TCK")
+        idle = ticks[3] + ticks[4]
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        own = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        return sum(ticks) / per_second, (sum(ticks) - idle) / per_second, own
+
+
+def wait_until_idle(patience_s, log):
+    """Waits until others leave the machine alone, but not for ever."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        others = OthersAtWork()
+        time.sleep(LOOK_S)
+        if others.share() <= 1 - IDLE_SHARE:
+            return
+        log(f"    others use {others.share():.0%} of the cores; waiting")
 
 
 def read(path):

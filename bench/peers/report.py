@@ -138,7 +138,8 @@ def details(judged):
             yield ""
             continue
         yield from contenders(entry)
-        facts = [f"{entry['date']}", f"commit {entry['commit']}", f"load average before: {entry['load_before']}"]
+        others = f"others (kernel threads among them) used {entry['others_share']:.0%} of the cores meanwhile"
+        facts = [entry["date"], f"commit {entry['commit']}", others]
         yield "; ".join([*facts, *entry["checks"], *entry["notes"]]) + "."
         yield ""
 

@@ -54,6 +54,7 @@ def parse_arguments():
     parser.add_argument("--commit", help="what to call the program's commit in the report")
     parser.add_argument("--encrypt-options", default="", help="more options for every in-place encrypt, as one argument")
     parser.add_argument("--row-minutes", type=float, default=15, help="a row stops after its current round then (default 15)")
+    parser.add_argument("--wait-minutes", type=float, default=2, help="wait so long for an idle machine before a row (default 2)")
     parser.add_argument("--results", type=Path, help="raw figures; other rows in the file are kept")
     parser.add_argument("--docs", type=Path, help="folder of PERFORMANCE.md and performance.svg")
     parser.add_argument("--no-install", dest="install", action="store_false", help="take only peers that are installed")
@@ -130,8 +131,9 @@ def measure_row(row, context, arguments):
         "commit": context.tools.commit,
         "versions": context.tools.versions(),
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "load_before": machine.load(),
     }
+    machine.wait_until_idle(arguments.wait_minutes * 60, tools.log)
+    others = machine.OthersAtWork()
     try:
         needed, free = row.disk_bytes(context), context.workspace.free_bytes()
         if needed > free:
@@ -141,6 +143,7 @@ def measure_row(row, context, arguments):
     except NotRun as reason:
         tools.log(f"    not run: {reason}")
         entry["reason"] = str(reason)
+    entry["others_share"] = round(others.share(), 3)
     return entry
 
 
