@@ -84,6 +84,12 @@ def make_random_file(path, length):
         raise BenchError(f"the test file has {path.stat().st_size} bytes, wanted {length}: is the disk full?")
 
 
+def warm_free_memory(length):
+    """On a virtual machine, free memory may have been given back to the host, and whoever gets it next pays for having it brought back: up
+    to three times the time of writing a file into the page cache. So as much as will be needed is touched and freed just before."""
+    mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
+
+
 def sha256(path):
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,8 @@ from errors import BenchError
 from reasons import reason_for
 
 PICTURE = "performance.svg"
+# The disk's own threads take a few percent.
+BUSY_SHARE = 0.15
 
 
 def write(results, folder, results_path, *, plot=True):
@@ -61,6 +63,10 @@ def warnings(results, judged):
     optioned = sorted({entry["encrypt_options"] for entry in entries if entry["encrypt_options"]})
     if optioned:
         yield f"**Every in-place encrypt had more options: `{'`, `'.join(optioned)}`.**"
+        yield ""
+    busy = [f"`{row.key}` ({entry['others_share']:.0%})" for row, entry, _ in judged if entry and entry["others_share"] > BUSY_SHARE]
+    if busy:
+        yield f"**Others worked on the machine meanwhile, so these rows are to be measured again: {', '.join(busy)} of the cores.**"
         yield ""
     commits = sorted({entry["commit"] for entry in entries})
     yield f"pageseal of commit {', '.join(commits)}."

@@ -2,7 +2,7 @@
 
 from bars import faster, ratio, share
 from cgroup import MemoryLimit
-from files import InPlaceFile
+from files import InPlaceFile, warm_free_memory
 from processes import run
 from rounds import Measured, Step, alternate
 from rows.checks import in_place_round_trip, sealed_is_good
@@ -36,6 +36,7 @@ class Cached:
 
         def cp():
             file.reset_cached()
+            warm_free_memory(length)
             seconds = run(copy_and_sync(file.path, copy)).seconds
             copy.unlink()
             return {"cp + sync": seconds}

@@ -4,7 +4,7 @@ import secrets
 
 from bars import faster
 from errors import NotRun
-from files import make_cached, make_random_file, sha256
+from files import make_cached, make_random_file, sha256, warm_free_memory
 from processes import run
 from rounds import Measured, Step, alternate
 
@@ -48,6 +48,7 @@ class OutOfPlace:
             target.unlink(missing_ok=True)
             context.workspace.settle()
             make_cached(source)
+            warm_free_memory(source.stat().st_size)
             environment = {"GNUPGHOME": str(home)}
             seconds = run(command, stdout=target if to_stdout else None, environment=environment).seconds
             return seconds, seconds + run(["sync", target]).seconds
