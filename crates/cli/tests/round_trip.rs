@@ -70,23 +70,30 @@ fn one_newline_of_a_passphrase_file_is_no_part_of_it() {
 #[test]
 fn pipes_carry_data_and_nothing_else() {
     let (folder, recipient) = Folder::with_key();
-    let original = content(200_000);
+    // Many pieces, which several workers bring to the pipe in turn.
+    let original = content(5_000_000);
     folder.write("a.bin", &original);
 
     let mut sealing = folder
-        .command(["encrypt", "-r", &recipient, "-o", "-", "-"])
+        .command(["encrypt", "--threads", "4", "-r", &recipient, "-o", "-", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    sealing.stdin.take().unwrap().write_all(&original).unwrap();
-    let sealed = sealing.wait_with_output().unwrap();
+    let mut stdin = sealing.stdin.take().unwrap();
+    let sealed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            stdin.write_all(&original).unwrap();
+            drop(stdin);
+        });
+        sealing.wait_with_output().unwrap()
+    });
     assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
     assert!(stderr(&sealed).starts_with("sealed  -  "), "{}", stderr(&sealed));
     folder.write("piped.sealed", &sealed.stdout);
 
-    let opened = folder.run(["decrypt", "-i", "key.txt", "-o", "-", "piped.sealed"]);
+    let opened = folder.run(["decrypt", "--threads", "4", "-i", "key.txt", "-o", "-", "piped.sealed"]);
     assert_eq!(code(&opened), 0);
     assert_eq!(opened.stdout, original);
 

@@ -7,7 +7,6 @@ use pageseal_crypto::DerivedKeys;
 use pageseal_format::limits::BLOCK;
 use pageseal_format::{Geometry, Limits, TableEntry};
 use pageseal_storage::Storage;
-use zeroize::Zeroize;
 
 use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause, OpenError, Refusal};
@@ -140,10 +139,10 @@ impl Verifier<'_> {
         read.map_err(|source| InterruptCause::Io { what: "reading", offset, source })
     }
 
-    /// Opens the chunks that the buffer holds, and wipes it.
+    /// Opens the chunks that the buffer holds.
     fn bad_chunks(&self, first: u64, entries: &[TableEntry], buffer: &mut [u8]) -> Vec<u64> {
         let mut bad = Vec::new();
-        let mut rest = &mut *buffer;
+        let mut rest = buffer;
         for (chunk, entry) in (first..).zip(entries) {
             let piece;
             (piece, rest) = rest.split_at_mut(self.geometry.chunk_len(chunk) as usize);
@@ -152,7 +151,6 @@ impl Verifier<'_> {
                 bad.push(chunk);
             }
         }
-        buffer.zeroize();
         bad
     }
 

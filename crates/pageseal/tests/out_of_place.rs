@@ -6,14 +6,14 @@ use std::fs;
 use std::path::Path;
 
 use pageseal::{
-    Cancellation, Control, DecryptOptions, EncryptOptions, ErrorClass, Input, JobError, OpenError, Output,
-    Progress, Refusal, Suite, decrypt_in_place, decrypt_to, encrypt_to, verify,
+    Cancellation, Control, Damage, DecryptOptions, EncryptOptions, ErrorClass, Input, JobError, OpenError,
+    Output, Progress, Refusal, Suite, decrypt_in_place, decrypt_to, encrypt_to, verify,
 };
 use support::{Keys, digest, folder, names_in, write_content};
 
 const CHUNK: u64 = 64 * 1024;
-/// What the streaming code converts at a time.
-const BATCH: u64 = 8 << 20;
+/// What a worker converts at a time.
+const PIECE: u64 = 512 << 10;
 
 fn seal(keys: &Keys, plain: &Path, sealed: &Path, suite: Suite) -> Result<(), JobError> {
     let options = EncryptOptions { suite: Some(suite), ..EncryptOptions::default() };
@@ -34,7 +34,7 @@ fn both_directions_at_all_borders_and_in_place_reads_the_result() {
     let keys = Keys::new(folder.path());
     let path = |name| folder.path().join(name);
     for suite in Suite::ALL {
-        for len in [0, 1, 4095, 4096, CHUNK - 1, CHUNK, CHUNK + 1, BATCH - 1, BATCH, BATCH + 1, 2 * BATCH] {
+        for len in [0, 1, 4095, 4096, CHUNK - 1, CHUNK, CHUNK + 1, PIECE - 1, PIECE, PIECE + 1, 9 * PIECE] {
             let expected = write_content(&path("plain"), len, len);
             seal(&keys, &path("plain"), &path("copy.sealed"), suite).unwrap();
             assert_eq!(digest(&path("plain")), expected, "the input was changed");
@@ -71,15 +71,22 @@ fn nothing_appears_when_a_chunk_is_damaged() {
     let folder = folder();
     let keys = Keys::new(folder.path());
     let path = |name| folder.path().join(name);
-    write_content(&path("plain"), 3 * BATCH, 1);
+    write_content(&path("plain"), 9 * PIECE, 1);
     seal(&keys, &path("plain"), &path("sealed"), Suite::Aegis256X2).unwrap();
     let mut bytes = fs::read(path("sealed")).unwrap();
-    bytes[2 * BATCH as usize + 77] ^= 4;
+    for piece in [3, 4, 7] {
+        bytes[(piece * PIECE + CHUNK) as usize + 77] ^= 4;
+    }
     fs::write(path("sealed"), bytes).unwrap();
     let before = names_in(folder.path());
     let error = open(&keys, &path("sealed"), &path("out")).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Damaged);
-    assert!(matches!(error, JobError::Open(OpenError::Damaged { .. })));
+    // Several workers may meet damage at the same time; the first in the file is told.
+    let first = 3 * PIECE / CHUNK + 1;
+    assert!(matches!(
+        error,
+        JobError::Open(OpenError::Damaged { damage: Damage::Chunk { chunk, .. }, .. }) if chunk == first
+    ));
     assert_eq!(names_in(folder.path()), before);
 }
 
@@ -94,7 +101,7 @@ fn nothing_appears_when_the_run_is_stopped() {
     let folder = folder();
     let keys = Keys::new(folder.path());
     let plain = folder.path().join("plain");
-    write_content(&plain, 3 * BATCH, 1);
+    write_content(&plain, 3 * PIECE, 1);
     let before = names_in(folder.path());
     let cancellation = Cancellation::new();
     let progress = StopSoon(cancellation.clone());
@@ -104,4 +111,44 @@ fn nothing_appears_when_the_run_is_stopped() {
     let error = encrypt_to(&Input::File(plain), &output, &recipients, &EncryptOptions::default(), &control);
     assert!(matches!(error, Err(JobError::Refused(Refusal::Cancelled))));
     assert_eq!(names_in(folder.path()), before);
+}
+
+#[test]
+fn a_file_that_grows_meanwhile_is_refused() {
+    struct Append<'a>(&'a Path, std::sync::Once);
+    impl Progress for Append<'_> {
+        fn advance(&self, _: u64) {
+            self.1.call_once(|| {
+                let mut file = fs::OpenOptions::new().append(true).open(self.0).unwrap();
+                std::io::Write::write_all(&mut file, b"more").unwrap();
+            });
+        }
+    }
+    let folder = folder();
+    let keys = Keys::new(folder.path());
+    let plain = folder.path().join("plain");
+    write_content(&plain, 3 * PIECE, 1);
+    let before = names_in(folder.path());
+    let progress = Append(&plain, std::sync::Once::new());
+    let control = Control { progress: &progress, cancellation: Cancellation::new() };
+    let output = Output::File(folder.path().join("out"));
+    let recipients = [keys.recipient.clone()];
+    let options = EncryptOptions::default();
+    let error =
+        encrypt_to(&Input::File(plain.clone()), &output, &recipients, &options, &control).unwrap_err();
+    assert!(matches!(error, JobError::Refused(Refusal::Input { .. })), "{error}");
+    assert_eq!(names_in(folder.path()), before);
+}
+
+#[test]
+fn a_file_that_has_content_and_no_length_is_sealed_whole() {
+    let folder = folder();
+    let keys = Keys::new(folder.path());
+    let path = |name| folder.path().join(name);
+    let proc = Path::new("/proc/version");
+    seal(&keys, proc, &path("sealed"), Suite::Aegis256X2).unwrap();
+    open(&keys, &path("sealed"), &path("again")).unwrap();
+    let expected = fs::read(proc).unwrap();
+    assert!(!expected.is_empty());
+    assert_eq!(fs::read(path("again")).unwrap(), expected);
 }

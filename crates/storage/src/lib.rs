@@ -40,6 +40,8 @@ pub mod tlb;
 #[expect(unsafe_code, reason = "getrusage has no safe call")]
 pub mod usage;
 pub mod watch;
+#[expect(unsafe_code, reason = "sync_file_range has no safe call")]
+pub mod write_back;
 
 mod buffered;
 mod direct;

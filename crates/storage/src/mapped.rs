@@ -69,6 +69,57 @@ impl MappedFile {
         }
     }
 
+    /// As [`MappedRange::with_range`] for a range that was handed out before: its pages are not brought in again, which costs
+    /// time even where all of them are there. Those that the kernel took away meanwhile are
+    /// faulted in one by one.
+    ///
+    /// # Errors
+    /// As for `with_range`.
+    pub fn with_range_again(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
+        self.with_exclusive(offset, len, false, f)
+    }
+
+    fn with_exclusive(
+        &self,
+        offset: u64,
+        len: usize,
+        populate: bool,
+        f: &mut dyn FnMut(&mut [u8]),
+    ) -> io::Result<()> {
+        let length = len as u64;
+        self.refuse_outside(offset, length)?;
+        let memory = match &self.memory {
+            Some(memory) if len > 0 => memory,
+            _ => {
+                f(&mut []);
+                return Ok(());
+            }
+        };
+        if memory.is_poisoned() {
+            return Err(StorageError::PoisonedMapping.into());
+        }
+        // Inside the mapping, whose length is a usize.
+        let start = offset as usize;
+        let mut guard = memory.take(start, len).ok_or(StorageError::RangeInUse { offset, length })?;
+        let steps = if populate { len } else { 0 };
+        for at in (0..steps).step_by(POPULATE_STEP_BYTES) {
+            memory.populate(start + at, POPULATE_STEP_BYTES.min(len - at)).map_err(|error| {
+                if error.raw_os_error() == Some(Errno::FAULT.raw_os_error()) {
+                    self.explain_fault(offset, length)
+                } else {
+                    error
+                }
+            })?;
+        }
+        f(memory.slice(&mut guard));
+        // The flag is set before the pages are replaced, so a range that ran over replaced pages sees
+        // it here, whoever faulted.
+        if memory.is_poisoned() {
+            return Err(self.explain_fault(offset, length));
+        }
+        Ok(())
+    }
+
     /// What a page that could not be had means: the mapping itself knows only that there was a fault.
     fn explain_fault(&self, offset: u64, length: u64) -> io::Error {
         match self.find_cause(offset, length) {
@@ -102,37 +153,7 @@ impl MappedFile {
 
 impl MappedRange for MappedFile {
     fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
-        let length = len as u64;
-        self.refuse_outside(offset, length)?;
-        let memory = match &self.memory {
-            Some(memory) if len > 0 => memory,
-            _ => {
-                f(&mut []);
-                return Ok(());
-            }
-        };
-        if memory.is_poisoned() {
-            return Err(StorageError::PoisonedMapping.into());
-        }
-        // Inside the mapping, whose length is a usize.
-        let start = offset as usize;
-        let mut guard = memory.take(start, len).ok_or(StorageError::RangeInUse { offset, length })?;
-        for at in (0..len).step_by(POPULATE_STEP_BYTES) {
-            memory.populate(start + at, POPULATE_STEP_BYTES.min(len - at)).map_err(|error| {
-                if error.raw_os_error() == Some(Errno::FAULT.raw_os_error()) {
-                    self.explain_fault(offset, length)
-                } else {
-                    error
-                }
-            })?;
-        }
-        f(memory.slice(&mut guard));
-        // The flag is set before the pages are replaced, so a range that ran over replaced pages sees
-        // it here, whoever faulted.
-        if memory.is_poisoned() {
-            return Err(self.explain_fault(offset, length));
-        }
-        Ok(())
+        self.with_exclusive(offset, len, true, f)
     }
 }
 

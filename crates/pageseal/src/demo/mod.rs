@@ -140,7 +140,7 @@ fn run_job<J: Job>(
     let before = usage_now()?;
     let mapping = Mapping::new(&scratch, file, options.len_bytes)?;
     workers.each(workers.parts(mapping.len_bytes()), |part| {
-        mapping.with_part(&part, &mut |bytes| bytes.fill(FILL_BYTE))
+        mapping.fill_part(&part, &mut |bytes| bytes.fill(FILL_BYTE))
     })?;
     // Prepared inside the measured part: tables that the job needs are memory that it costs.
     let mut job = prepare()?;

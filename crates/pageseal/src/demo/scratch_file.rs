@@ -106,12 +106,17 @@ impl Mapping {
         self.file.mapped_len()
     }
 
-    /// Runs `work` once over the bytes of `part`, in the mapping.
+    /// Brings the pages of `part` in and runs `work` once over them.
+    pub(super) fn fill_part(&self, part: &Part, work: &mut dyn FnMut(&mut [u8])) -> Result<(), DemoError> {
+        self.file.with_range(part.offset, part.len_bytes, work).map_err(|source| self.error(source))
+    }
+
+    /// Runs `work` once over the bytes of `part`, which was filled before, in the mapping.
     pub(super) fn with_part(&self, part: &Part, work: &mut dyn FnMut(&mut [u8])) -> Result<(), DemoError> {
-        self.file.with_range(part.offset, part.len_bytes, work).map_err(|source| DemoError::Io {
-            what: "use the mapping of",
-            path: self.path.clone(),
-            source,
-        })
+        self.file.with_range_again(part.offset, part.len_bytes, work).map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: io::Error) -> DemoError {
+        DemoError::Io { what: "use the mapping of", path: self.path.clone(), source }
     }
 }

@@ -19,7 +19,7 @@ fn filled(dir: &Path, workers: &Workers, len_bytes: u64) -> (ScratchFile, Mappin
     let (scratch, file) = ScratchFile::create(dir, len_bytes).unwrap();
     let mapping = Mapping::new(&scratch, file, len_bytes).unwrap();
     workers
-        .each(workers.parts(len_bytes), |part| mapping.with_part(&part, &mut |bytes| bytes.fill(FILL_BYTE)))
+        .each(workers.parts(len_bytes), |part| mapping.fill_part(&part, &mut |bytes| bytes.fill(FILL_BYTE)))
         .unwrap();
     (scratch, mapping)
 }

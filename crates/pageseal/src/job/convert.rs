@@ -37,7 +37,7 @@ pub(crate) struct Run<'a> {
     pub(crate) payload: Option<(&'a PayloadWriter, u64)>,
 }
 
-/// Reads a run of chunks and prepares it in a tile, which is wiped.
+/// Reads a run of chunks and prepares it in a tile.
 pub(crate) fn prepare(
     job: &JobContext,
     run: &Run<'_>,
@@ -46,9 +46,7 @@ pub(crate) fn prepare(
     let (offset, len) = job.geometry.bytes_of_chunks(run.first, run.count);
     let buffer = tile.slice(len as usize);
     read_data(job, buffer, offset)?;
-    let prepared = prepare_in(job, run, buffer);
-    buffer.zeroize();
-    prepared
+    prepare_in(job, run, buffer)
 }
 
 /// Authenticates the chunks that the buffer holds, if they are sealed, fingerprints their plaintext and chooses the entries that they

@@ -1,0 +1,261 @@
+//! Sealing and opening into another file or a pipe. No journal: the output gets its name only when it is whole.
+
+mod flow;
+mod sink;
+mod source;
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use pageseal_crypto::{ChunkMeta, Suite, fill_random};
+use pageseal_format::limits::{BLOCK, TABLE_ENTRY_LEN};
+use pageseal_format::{FileState, Geometry, Limits, Superblock, TableEntry, labels};
+use pageseal_storage::attributes::FileAttributes;
+
+use crate::control::{Control, Stage};
+use crate::error::{Damage, JobError, OpenError, Refusal};
+use crate::job::{
+    FileKeys, Workers, check_encrypt_options, chunk_meta, make_file_keys, make_slots, storage_for_reading,
+};
+use crate::keys::{Identities, Recipient};
+use crate::names::Names;
+use crate::options::{DecryptOptions, EncryptOptions};
+use crate::report::{JobKind, JobOutcome, JobReport};
+use crate::sealed::{SealedFile, read_entries};
+use crate::surroundings::System;
+use crate::target::open_for_reading;
+use crate::verify::{check_paddings, verify_chunks};
+
+use flow::unwritable;
+use sink::Sink;
+use source::{Piece, Source, piece_of};
+
+pub use sink::Output;
+pub use source::Input;
+
+/// Table entries of a stream whose length is not known yet stay in memory up to this, then in an unlinked file.
+const TABLE_IN_MEMORY_BYTES: usize = 8 << 20;
+
+/// Seals `input` into `output`. The input is not changed. An output file appears under its name whole and durable, or not at all.
+///
+/// # Errors
+/// A file whose length changes while it is read is refused ([`Refusal::Input`]); of content that changes meanwhile, the result has
+/// the old bytes or the new ones, as with any copy.
+pub fn encrypt_to(
+    input: &Input,
+    output: &Output,
+    recipients: &[Recipient],
+    options: &EncryptOptions,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    let started = Instant::now();
+    let chunk_log2 = check_encrypt_options(recipients, options)?;
+    let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
+    let workers = Workers::start(options.threads, options.chunk_len_bytes, &System)?;
+    let piece_len = piece_len(&workers, options.chunk_len_bytes);
+    let (source, attributes) = Source::open(input, piece_len)?;
+    let sink = Sink::create(output)?;
+    let made = make_file_keys(&System, suite, chunk_log2)?;
+    let slots = make_slots(suite, chunk_log2, &made, recipients)?;
+    control.progress.stage(Stage::Encrypting, source.len().unwrap_or(0), 0);
+    let table = Mutex::new(tempfile::spooled_tempfile(TABLE_IN_MEMORY_BYTES));
+    let sealed_len = AtomicU64::new(0);
+    let unreadable = |error| JobError::from(Refusal::Input { path: input.name().into(), source: error });
+    flow::run(
+        &workers,
+        &sink,
+        control,
+        |tile| source.read(tile, piece_len).map_err(unreadable),
+        |piece, bytes| {
+            let entries = seal_piece(&made, chunk_log2, piece, bytes)?;
+            let mut table = table.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            write_to_table(&mut *table, piece.offset >> chunk_log2, &entries)
+                .map_err(|error| unwritable(sink.path(), error))?;
+            sealed_len.fetch_max(piece.offset + piece.len as u64, Ordering::Relaxed);
+            Ok(())
+        },
+    )?;
+    source.check_length().map_err(unreadable)?;
+    let geometry = Geometry::new(sealed_len.into_inner(), chunk_log2, &Limits::PRODUCTION)
+        .map_err(|_| Refusal::TooLong { path: input.name().into() })?;
+    let superblock = Superblock {
+        suite: suite.id(),
+        geometry,
+        state: FileState::Sealed,
+        file_id: made.file_id,
+        job_sequence: 1,
+        job_id: crate::job::random_id(&System)?,
+        commitment: made.keys.commitment(),
+        compat: 0,
+        ro_compat: 0,
+        incompat: 0,
+    };
+    let block = superblock.encode(|body| made.keys.metadata.mac(labels::SUPERBLOCK, body));
+    let mut table = table.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    write_trailer(&mut sink.end(geometry.data_len()), &geometry, &block[..], &slots, &mut table)
+        .map_err(|error| unwritable(sink.path(), error))?;
+    let path = sink.publish(attributes.as_ref(), control)?;
+    Ok(report(JobKind::Encrypt, path, &geometry, suite, &workers, started))
+}
+
+/// Opens `input` into `output`. No byte leaves that is not authenticated: a pipe is spooled into an unlinked file first
+/// (still encrypted), and with `options.verify_first` the whole input is checked before the first byte is written to a pipe.
+pub fn decrypt_to(
+    input: &Input,
+    output: &Output,
+    identities: &Identities,
+    options: &DecryptOptions,
+    control: &Control<'_>,
+) -> Result<JobReport, JobError> {
+    let started = Instant::now();
+    let path = input.name();
+    let file = match input {
+        Input::File(path) => open_for_reading(path)?,
+        Input::Stdin => spool_stdin(output)?,
+    };
+    let attributes = match input {
+        Input::File(_) => FileAttributes::read(&file).ok(),
+        Input::Stdin => None,
+    };
+    let sealed = SealedFile::open(path, storage_for_reading(file), identities, &Limits::PRODUCTION)?;
+    sealed.notices.iter().for_each(|notice| control.progress.notice(notice));
+    let geometry = sealed.superblock.geometry;
+    // No tag covers them, so opening every chunk does not.
+    check_paddings(path, &*sealed.data, &geometry)?;
+    let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
+    let sink = Sink::create(output)?;
+    if options.verify_first && *output == Output::Stdout {
+        verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
+    }
+    control.progress.stage(Stage::Decrypting, geometry.data_len(), 0);
+    let piece_len = piece_len(&workers, geometry.chunk_len_bytes());
+    let next = AtomicU64::new(0);
+    flow::run(
+        &workers,
+        &sink,
+        control,
+        |tile| {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(piece) = piece_of(number, geometry.data_len(), piece_len) else { return Ok(None) };
+            let read = sealed.data.read_exact_at(tile.slice(piece.len), piece.offset);
+            read.map_err(|source| OpenError::Io { path: path.into(), offset: piece.offset, source })?;
+            Ok(Some(piece))
+        },
+        |piece, bytes| open_piece(path, &sealed, piece, bytes),
+    )?;
+    let named = sink.publish(attributes.as_ref(), control)?;
+    Ok(report(JobKind::Decrypt, named, &geometry, sealed.suite, &workers, started))
+}
+
+/// Bytes that a worker has in its tile at a time: whole chunks.
+fn piece_len(workers: &Workers, chunk_len_bytes: u64) -> usize {
+    (workers.chunks_per_tile(chunk_len_bytes) * chunk_len_bytes) as usize
+}
+
+fn report(
+    kind: JobKind,
+    path: Option<PathBuf>,
+    geometry: &Geometry,
+    suite: Suite,
+    workers: &Workers,
+    started: Instant,
+) -> JobReport {
+    JobReport {
+        kind,
+        outcome: if kind == JobKind::Encrypt { JobOutcome::Sealed } else { JobOutcome::Plain },
+        path,
+        name_kept: false,
+        data_len_bytes: geometry.data_len(),
+        chunks: geometry.chunk_count(),
+        suite,
+        threads: workers.threads(),
+        io: "buffered",
+        resilience: "none",
+        windows_recovered: 0,
+        seconds: started.elapsed().as_secs_f64(),
+    }
+}
+
+/// Seals the chunks of a piece and returns their entries.
+fn seal_piece(
+    made: &FileKeys,
+    chunk_log2: u8,
+    piece: &Piece,
+    bytes: &mut [u8],
+) -> Result<Vec<TableEntry>, JobError> {
+    let mut chunks: Vec<&mut [u8]> = bytes.chunks_mut(1 << chunk_log2).collect();
+    if chunks.is_empty() {
+        chunks.push(&mut []);
+    }
+    let mut nonces = vec![[0; 24]; chunks.len()];
+    fill_random(nonces.as_flattened_mut()).map_err(|_| Refusal::Random)?;
+    let (first, count) = (piece.offset >> chunk_log2, chunks.len());
+    let seal = |(item, (chunk, nonce)): (usize, (&mut [u8], [u8; 24]))| {
+        let is_final = piece.is_last && item + 1 == count;
+        let meta = ChunkMeta { index: first + item as u64, is_final, nonce, epoch: 0, flags: 0 };
+        TableEntry { nonce, tag: made.keys.chunk.seal_in_place(&meta, chunk), ..TableEntry::default() }
+    };
+    Ok(chunks.into_iter().zip(nonces).enumerate().map(seal).collect())
+}
+
+/// Opens the chunks of a piece.
+fn open_piece(path: &Path, sealed: &SealedFile, piece: &Piece, bytes: &mut [u8]) -> Result<(), JobError> {
+    let geometry = &sealed.superblock.geometry;
+    let first = piece.offset >> geometry.chunk_log2();
+    let count = (piece.len as u64).div_ceil(geometry.chunk_len_bytes()).max(1);
+    let entries = read_entries(&*sealed.data, geometry, first, count)
+        .map_err(|error| JobError::from(error.into_open_error(path)))?;
+    let mut rest = bytes;
+    for (chunk, entry) in (first..).zip(&entries) {
+        let one;
+        (one, rest) = rest.split_at_mut(geometry.chunk_len(chunk) as usize);
+        let meta = chunk_meta(geometry, chunk, entry);
+        sealed.keys.chunk.open_in_place(&meta, &entry.tag, one).map_err(|_| {
+            let damage = Damage::Chunk { chunk, offset: geometry.chunk_offset(chunk) };
+            OpenError::Damaged { path: path.into(), damage }
+        })?;
+    }
+    Ok(())
+}
+
+/// Workers finish in any order, so entries are put where they belong.
+fn write_to_table(table: &mut (impl Write + Seek), first: u64, entries: &[TableEntry]) -> io::Result<()> {
+    table.seek(SeekFrom::Start(first * TABLE_ENTRY_LEN as u64))?;
+    table.write_all(&entries.iter().flat_map(TableEntry::encode).collect::<Vec<u8>>())
+}
+
+/// Everything behind the data, in order, so that it can go to a pipe.
+fn write_trailer(
+    writer: &mut impl Write,
+    geometry: &Geometry,
+    superblock: &[u8],
+    slots: &[u8],
+    table: &mut tempfile::SpooledTempFile,
+) -> io::Result<()> {
+    writer.write_all(&vec![0; (geometry.trailer_offset() - geometry.data_len()) as usize])?;
+    writer.write_all(superblock)?;
+    writer.write_all(slots)?;
+    writer.write_all(slots)?;
+    table.seek(SeekFrom::Start(0))?;
+    let table_len = io::copy(table, writer)?;
+    debug_assert_eq!(table_len, geometry.chunk_count() * TABLE_ENTRY_LEN as u64);
+    writer.write_all(&vec![0; (table_len.next_multiple_of(BLOCK) - table_len) as usize])?;
+    writer.write_all(superblock)
+}
+
+/// A sealed stream cannot be read at random, so it is put into an unlinked file: beside the output, where there
+/// is room for it, or in the temporary folder.
+fn spool_stdin(output: &Output) -> Result<File, Refusal> {
+    let path = PathBuf::from("standard input");
+    let unreadable = |source| Refusal::Input { path: path.clone(), source };
+    let mut file = match output {
+        Output::Stdout => tempfile::tempfile().map_err(unreadable)?,
+        Output::File(target) => tempfile::tempfile_in(Names::of(target)?.directory).map_err(unreadable)?,
+    };
+    io::copy(&mut io::stdin().lock(), &mut file).map_err(unreadable)?;
+    Ok(file)
+}

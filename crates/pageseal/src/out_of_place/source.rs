@@ -1,0 +1,212 @@
+//! Where an out-of-place run reads from: a file of known length, whose tiles the workers read side by side, or a stream, which
+//! they read in turn.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use pageseal_storage::Storage;
+use pageseal_storage::attributes::FileAttributes;
+
+use crate::error::Refusal;
+use crate::job::{Tile, storage_for_reading};
+use crate::target::open_for_reading;
+
+/// Where bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input.
+    Stdin,
+    /// A regular file.
+    File(PathBuf),
+}
+
+impl Input {
+    /// What messages call it.
+    pub(super) fn name(&self) -> &Path {
+        match self {
+            Input::Stdin => Path::new("standard input"),
+            Input::File(path) => path,
+        }
+    }
+}
+
+/// Bytes that a worker has in its tile: where they belong, and whether the end of the input comes right behind them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// Its place among the pieces, from 0 without a gap.
+    pub(super) number: u64,
+    pub(super) offset: u64,
+    pub(super) len: usize,
+    pub(super) is_last: bool,
+}
+
+/// Plaintext that is to be sealed.
+pub(super) enum Source {
+    Whole { data: Arc<dyn Storage>, len: u64, next: AtomicU64 },
+    Stream(Mutex<Stream>),
+}
+
+impl Source {
+    /// Opens the input. Pieces will have `piece_len` bytes, but for the last one.
+    pub(super) fn open(input: &Input, piece_len: usize) -> Result<(Self, Option<FileAttributes>), Refusal> {
+        let Input::File(path) = input else {
+            let unreadable = |source| Refusal::Input { path: input.name().into(), source };
+            let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?);
+            return Ok((Self::stream(stdin, piece_len), None));
+        };
+        let file = open_for_reading(path)?;
+        let metadata =
+            file.metadata().map_err(|source| Refusal::Unopenable { path: path.clone(), source })?;
+        let attributes = FileAttributes::read(&file).ok();
+        // Files of /proc have content and no length.
+        let source = match metadata.len() {
+            0 => Self::stream(file, piece_len),
+            len => Source::Whole { data: storage_for_reading(file), len, next: AtomicU64::new(0) },
+        };
+        Ok((source, attributes))
+    }
+
+    fn stream(reader: File, piece_len: usize) -> Self {
+        let ahead = Tile::new(piece_len);
+        Source::Stream(Mutex::new(Stream { reader, ahead, ahead_len: None, number: 0, offset: 0 }))
+    }
+
+    /// The length, where it is known beforehand.
+    pub(super) fn len(&self) -> Option<u64> {
+        match self {
+            Source::Whole { len, .. } => Some(*len),
+            Source::Stream(_) => None,
+        }
+    }
+
+    /// Reads the next piece of at most `piece_len` bytes into the tile; `None` behind the last one. An empty input is one empty piece.
+    pub(super) fn read(&self, tile: &mut Tile, piece_len: usize) -> io::Result<Option<Piece>> {
+        match self {
+            Source::Whole { data, len, next } => {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                let Some(piece) = piece_of(number, *len, piece_len) else { return Ok(None) };
+                data.read_exact_at(tile.slice(piece.len), piece.offset)?;
+                Ok(Some(piece))
+            }
+            Source::Stream(stream) => {
+                let mut stream = stream.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                stream.read(tile, piece_len)
+            }
+        }
+    }
+
+    /// A file whose length changed while it was read was not sealed as it was at any one time.
+    pub(super) fn check_length(&self) -> io::Result<()> {
+        match self {
+            Source::Whole { data, len, .. } if data.len()? != *len => {
+                Err(io::Error::other("its length changed while it was read"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The `number`-th piece of `len` bytes, if there is one.
+pub(super) fn piece_of(number: u64, len: u64, piece_len: usize) -> Option<Piece> {
+    let offset = number.checked_mul(piece_len as u64)?;
+    if offset >= len && number > 0 {
+        return None;
+    }
+    let piece = (len - offset).min(piece_len as u64);
+    Some(Piece { number, offset, len: piece as usize, is_last: offset + piece == len })
+}
+
+/// A stream, and what was read ahead of it: only the end of the stream tells which piece is the last one.
+pub(super) struct Stream {
+    reader: File,
+    ahead: Tile,
+    /// `None` before the first read; 0 at the end.
+    ahead_len: Option<usize>,
+    number: u64,
+    offset: u64,
+}
+
+impl Stream {
+    fn read(&mut self, tile: &mut Tile, piece_len: usize) -> io::Result<Option<Piece>> {
+        let len = match self.ahead_len {
+            None => read_full(&mut self.reader, self.ahead.slice(piece_len))?,
+            Some(0) => return Ok(None),
+            Some(len) => len,
+        };
+        let next_len = match len == piece_len {
+            true => read_full(&mut self.reader, tile.slice(piece_len))?,
+            false => 0,
+        };
+        std::mem::swap(&mut self.ahead, tile);
+        self.ahead_len = Some(next_len);
+        let piece = Piece { number: self.number, offset: self.offset, len, is_last: next_len == 0 };
+        self.number += 1;
+        self.offset += len as u64;
+        Ok(Some(piece))
+    }
+}
+
+/// Fills the buffer as far as the stream goes.
+fn read_full(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Seek, Write};
+
+    fn stream_of(len: usize) -> Source {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&vec![7; len]).unwrap();
+        file.rewind().unwrap();
+        Source::stream(file, 1024)
+    }
+
+    fn whole_of(len: usize) -> Source {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(len as u64).unwrap();
+        Source::Whole { data: storage_for_reading(file), len: len as u64, next: AtomicU64::new(0) }
+    }
+
+    #[test]
+    fn pieces_cover_the_input_and_only_the_last_says_so() {
+        for len in [0, 1, 1023, 1024, 1025, 2048, 5000] {
+            for source in [stream_of(len), whole_of(len)] {
+                let mut tile = Tile::new(1024);
+                let mut end = 0;
+                let mut pieces = 0;
+                let mut was_last = false;
+                while let Some(piece) = source.read(&mut tile, 1024).unwrap() {
+                    assert!(!was_last);
+                    assert_eq!((piece.number, piece.offset), (pieces, end));
+                    (end, pieces, was_last) = (end + piece.len as u64, pieces + 1, piece.is_last);
+                }
+                assert!(was_last, "length {len}");
+                assert_eq!((end, pieces), (len as u64, len.div_ceil(1024).max(1) as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_that_changed_is_noticed() {
+        let source = whole_of(5000);
+        source.check_length().unwrap();
+        let Source::Whole { data, .. } = &source else { panic!("a whole file") };
+        data.set_len(5001).unwrap();
+        assert!(source.check_length().is_err());
+    }
+}
