@@ -42,7 +42,7 @@ impl WriteBehind {
 
 /// Submits dirty pages for writing and does not wait for them (`man 2 sync_file_range`). Errors are left to the sync, which
 /// reports them.
-fn start_write_back(file: &File, offset: u64, len: u64) {
+pub(crate) fn start_write_back(file: &File, offset: u64, len: u64) {
     let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else { return };
     // SAFETY: the descriptor is open as long as `file` is borrowed, and the call takes no pointer.
     let _ = unsafe { libc::sync_file_range(file.as_raw_fd(), offset, len, libc::SYNC_FILE_RANGE_WRITE) };

@@ -160,6 +160,9 @@ pub(crate) fn store(
     }
     let entries = convert_in(job, record, first, count, buffer)?;
     write_data(job, buffer, offset)?;
+    if job.syncs_windows() {
+        job.data.start_write_back(offset, len);
+    }
     punch_holes(job, record, first, count, buffer)?;
     Ok(entries)
 }

@@ -79,7 +79,7 @@ fn open_direct(file: &File) -> Result<DirectFile, DirectError> {
 struct CacheUse {
     len: u64,
     available: u64,
-    /// How much of it is there; `None` where that cannot be told.
+    /// How much of it is there; `None` where that cannot be told, or where it is not asked because all of it fits.
     cached: Option<u64>,
 }
 
@@ -88,7 +88,12 @@ impl CacheUse {
         let len = file.metadata().map_or(0, |metadata| metadata.len());
         // Where it cannot be told how much there is, everything fits.
         let available = available_memory_bytes().unwrap_or(u64::MAX);
-        CacheUse { len, available, cached: cached_bytes(file, 0, len) }
+        let mut cache = CacheUse { len, available, cached: None };
+        // Counting costs 10 ms for each GiB that is there.
+        if !cache.fits() {
+            cache.cached = cached_bytes(file, 0, len);
+        }
+        cache
     }
 
     fn fits(&self) -> bool {
