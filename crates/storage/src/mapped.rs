@@ -155,6 +155,12 @@ impl MappedRange for MappedFile {
     fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
         self.with_exclusive(offset, len, true, f)
     }
+
+    fn release(&self, offset: u64, len: usize) {
+        if let (Some(memory), Ok(())) = (&self.memory, self.refuse_outside(offset, len as u64)) {
+            memory.release(offset as usize, len);
+        }
+    }
 }
 
 impl Storage for MappedFile {

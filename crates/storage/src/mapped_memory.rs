@@ -76,6 +76,22 @@ impl MappedMemory {
         unsafe { std::slice::from_raw_parts_mut(start, guard.len()) }
     }
 
+    /// Takes the whole pages of `[start, start + len)` out of the page tables. Best effort; nothing but time depends on it.
+    pub(crate) fn release(&self, start: usize, len: usize) {
+        let page = page_size();
+        let Some(end) = start.checked_add(len).filter(|end| *end <= self.len()) else { return };
+        let (first, end) = (start.next_multiple_of(page), end / page * page);
+        if first >= end {
+            return;
+        }
+        // SAFETY: `[first, end)` lies in the mapping, which was checked above.
+        let address = unsafe { self.raw.as_mut_ptr().add(first) };
+        // SAFETY: the mapping is shared, so the pages stay in the page cache as they are, dirty ones as dirty ones, and the next
+        // touch of the range finds the same bytes there: for whoever holds a slice of it nothing changes. A page that the SIGBUS
+        // handler put in place of a lost one is private and would be lost, but its mapping is poisoned and not read any more.
+        let _ = unsafe { madvise(address.cast(), end - first, Advice::LinuxDontNeed) };
+    }
+
     /// Brings the pages of `[start, start + len)` in for writing, so that the first touch neither
     /// faults twice nor raises SIGBUS. Does nothing where the kernel has no such call.
     ///

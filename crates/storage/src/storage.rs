@@ -147,6 +147,10 @@ pub trait MappedRange: Send + Sync {
     /// from being brought in. Unless the error is of a kind that refuses the range, `f` may have run,
     /// and whatever it computed must be thrown away.
     fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()>;
+
+    /// Says that this range will not be handed out again soon. Its pages stay in the cache with their content, and only leave the
+    /// page tables, which costs less here, beside other work, than for the whole mapping when it goes.
+    fn release(&self, _offset: u64, _len: usize) {}
 }
 
 /// The end of a range, if it is a file offset (at most 2^63 - 1, `off_t`).

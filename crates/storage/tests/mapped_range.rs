@@ -195,3 +195,26 @@ fn a_full_disk_under_a_hole_is_reported_as_such() {
     let error = mapped.with_range(0, 64 << 20, &mut |_| panic!("must not run")).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error:?}");
 }
+
+#[test]
+fn a_released_range_keeps_its_content() {
+    let length = 3 * 4096 + 100;
+    let mapped = MappedFile::new(file_of(length), length as u64).unwrap();
+    mapped.with_range(0, length, &mut invert).unwrap();
+    // Its neighbours lie in the same pages and are in use meanwhile.
+    mapped
+        .with_range(0, 100, &mut |bytes| {
+            mapped.release(100, length - 100);
+            bytes.fill(1);
+        })
+        .unwrap();
+    mapped.release(0, length);
+    // Refused quietly.
+    mapped.release(4096, length);
+    let expected = |at: usize| if at < 100 { 1 } else { !(at as u8) };
+    let is_right = |bytes: &[u8]| bytes.iter().enumerate().all(|(at, byte)| *byte == expected(at));
+    mapped.with_range(0, length, &mut |bytes| assert!(is_right(bytes))).unwrap();
+    let mut found = vec![0; length];
+    mapped.read_exact_at(&mut found, 0).unwrap();
+    assert!(is_right(&found));
+}

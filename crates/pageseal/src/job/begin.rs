@@ -13,7 +13,7 @@ use pageseal_journal::{Journal, JournalError};
 use pageseal_storage::Storage;
 
 use super::active::JournalPlace;
-use super::context::{Holes, JobContext};
+use super::context::{Holes, JobContext, Keeps};
 use super::journal_file::{FileLog, JournalAuthenticator};
 use super::plan::{Io, LARGEST_KEPT_WINDOW_BYTES, Plan};
 use super::workers::{Tiles, Workers};
@@ -217,13 +217,19 @@ pub(crate) fn storage(io: Io, target: &mut Target, data_len: u64) -> io::Result<
     }
 }
 
-/// Whether windows stay in memory between *prepare* and *store*. A job that logs them does not: *prepare* seals its windows for the
-/// journal already, and *store* compares what the file holds with what was logged. Nor does one whose windows are too large for
-/// the bound on private memory, as those of a job that began with another store.
-fn keeps_windows(data: &dyn Storage, header: &JournalHeader) -> bool {
-    data.prefers_large_requests()
-        && header.record_kind != RecordKind::FingerprintsAndPayload
-        && header.window_len <= LARGEST_KEPT_WINDOW_BYTES
+/// What stays in memory. Nothing of windows that are too large for the bound on private memory, as those of a job that began with
+/// another store.
+fn keeps(data: &dyn Storage, header: &JournalHeader) -> Keeps {
+    let tiles = || Tiles::new(header.window_len as usize);
+    if header.window_len > LARGEST_KEPT_WINDOW_BYTES {
+        Keeps::Nothing
+    } else if data.prefers_large_requests() {
+        Keeps::Windows(tiles())
+    } else if data.as_mapped().is_some() && header.record_kind == RecordKind::FingerprintsAndPayload {
+        Keeps::Logged(tiles())
+    } else {
+        Keeps::Nothing
+    }
 }
 
 /// The context that the steps of a job share.
@@ -234,7 +240,7 @@ pub(crate) fn context(
     keys: Arc<DerivedKeys>,
     workers: Workers,
 ) -> JobContext {
-    let kept_windows = keeps_windows(&*data, header).then(|| Tiles::new(header.window_len as usize));
+    let keeps = keeps(&*data, header);
     JobContext {
         path: target.path.clone(),
         data,
@@ -249,7 +255,7 @@ pub(crate) fn context(
         holes: if header.holes_flagged { Holes::Asked } else { Holes::Ignored },
         restarted: target.surroundings.boot_id() != Some(header.boot_id),
         workers,
-        kept_windows,
+        keeps,
         drops_behind: target.drops_behind,
         watch: target.watch.take(),
         surroundings: Arc::clone(&target.surroundings),

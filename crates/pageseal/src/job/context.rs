@@ -33,6 +33,16 @@ pub(crate) enum Holes {
     Asked,
 }
 
+/// What stays in memory of a window between *prepare* and *store*.
+pub(crate) enum Keeps {
+    /// Each step reads what it needs into a tile.
+    Nothing,
+    /// All of it: it was read by one large request, ahead of time, and is written by one.
+    Windows(Tiles),
+    /// The ciphertext that was logged, to be stored as it is. *Store* looks at what it replaces in the mapping.
+    Logged(Tiles),
+}
+
 /// A running job: the file, its keys and the choices that its journal fixes.
 pub(crate) struct JobContext {
     pub(crate) path: PathBuf,
@@ -50,9 +60,7 @@ pub(crate) struct JobContext {
     /// Whether the system was restarted since the job began.
     pub(crate) restarted: bool,
     pub(crate) workers: Workers,
-    /// Buffers of whole windows, where a window is read once, by one large request, and stays in memory until it is stored;
-    /// `None` where each step reads what it needs into a tile.
-    pub(crate) kept_windows: Option<Tiles>,
+    pub(crate) keeps: Keeps,
     /// Whether the page cache gets the pages of settled windows back.
     pub(crate) drops_behind: bool,
     pub(crate) watch: Option<ChangeWatch>,

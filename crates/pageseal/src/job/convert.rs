@@ -37,14 +37,13 @@ pub(crate) struct Run<'a> {
     pub(crate) payload: Option<(&'a PayloadWriter, u64)>,
 }
 
-/// Reads a run of chunks and prepares it in a tile.
+/// Reads a run of chunks into a buffer of its length and prepares it there.
 pub(crate) fn prepare(
     job: &JobContext,
     run: &Run<'_>,
-    tile: &mut Tile,
+    buffer: &mut [u8],
 ) -> Result<PreparedChunks, InterruptCause> {
-    let (offset, len) = job.geometry.bytes_of_chunks(run.first, run.count);
-    let buffer = tile.slice(len as usize);
+    let (offset, _) = job.geometry.bytes_of_chunks(run.first, run.count);
     read_data(job, buffer, offset)?;
     prepare_in(job, run, buffer)
 }
@@ -205,6 +204,33 @@ pub(crate) fn convert_in(
     Ok(entries)
 }
 
+/// Stores ciphertext that was sealed, logged and kept in memory, over the plaintext in the mapping, which is compared with
+/// the record first. The bytes that are stored do not depend on what is compared, so looking at the mapping itself is enough.
+pub(crate) fn store_logged(
+    job: &JobContext,
+    record: &WindowRecord,
+    first: u64,
+    count: u64,
+    sealed: &[u8],
+) -> Result<(), InterruptCause> {
+    let Some(mapped) = job.data.as_mapped() else {
+        return Err(InterruptCause::Worker("the store is not a mapping".into()));
+    };
+    let (offset, _) = job.geometry.bytes_of_chunks(first, count);
+    let mut compared = Ok(());
+    let stored = mapped.with_range(offset, sealed.len(), &mut |bytes| {
+        compared = (first..first + count).try_for_each(|chunk| {
+            let start = (job.geometry.chunk_offset(chunk) - offset) as usize;
+            compare(job, record, chunk, &bytes[start..start + job.geometry.chunk_len(chunk) as usize])
+        });
+        if compared.is_ok() {
+            bytes.copy_from_slice(sealed);
+        }
+    });
+    stored.map_err(|source| io_cause("writing", offset, source))?;
+    compared
+}
+
 /// The zero-copy store: the cipher works on the file's own pages. Only for a job without records, which promises nothing about
 /// an interruption: a page can be written back while the cipher is in it.
 fn seal_in_mapping(
@@ -288,11 +314,21 @@ pub(super) fn fingerprints_of<'r>(
     (first_block, &record.fingerprints[start..start + blocks as usize])
 }
 
+/// Compares plaintext in private memory with the record, and wipes it if it is not the one.
 pub(super) fn check_fingerprints(
     job: &JobContext,
     record: &WindowRecord,
     chunk: u64,
     plaintext: &mut [u8],
+) -> Result<(), InterruptCause> {
+    compare(job, record, chunk, plaintext).inspect_err(|_| plaintext.zeroize())
+}
+
+fn compare(
+    job: &JobContext,
+    record: &WindowRecord,
+    chunk: u64,
+    plaintext: &[u8],
 ) -> Result<(), InterruptCause> {
     if record.kind == RecordKind::None || !is_on(Protection::TileRecheck) {
         return Ok(());
@@ -303,7 +339,6 @@ pub(super) fn check_fingerprints(
     match found.iter().zip(expected).position(|(found, expected)| found != expected) {
         None => Ok(()),
         Some(block) => {
-            plaintext.zeroize();
             let offset = (first_block + block as u64) * BLOCK;
             Err(InterruptCause::ChangedByOthers {
                 what: format!("the block at offset {offset} has other content"),

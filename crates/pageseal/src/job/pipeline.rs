@@ -7,16 +7,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Scope;
 
 use pageseal_format::TableEntry;
-use pageseal_format::journal::{Direction, RecordKind};
+use pageseal_format::journal::{Direction, RecordKind, WindowRecord};
 use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, SettledMark, WindowPlan};
 
-use super::context::{JobContext, SYNCING, Side, io_cause};
+use super::context::{JobContext, Keeps, SYNCING, Side, io_cause};
 use super::convert::{self, punch_holes, write_data};
 use super::handover::Handover;
 use super::read_ahead::ReadAhead;
 use super::rebuild::rebuild;
-use super::workers::{Parts, Tile};
+use super::workers::{Parts, Tile, Tiles};
 use crate::control::{Control, Notice};
 use crate::error::InterruptCause;
 use crate::surroundings::Schedule;
@@ -181,14 +181,17 @@ fn prepare_and_commit(
     window: &Window,
     control: &Control<'_>,
 ) -> Result<Option<ReadyWindow>, InterruptCause> {
-    let &Window { first, count, next, .. } = window;
+    let &Window { direction, first, count, next } = window;
     job.check_undisturbed()?;
     let slot = if job.record_kind == RecordKind::None {
         None
     } else {
         Some(journal.reserve_slot(first, count).map_err(journal_cause)?)
     };
-    let mut kept = ahead.take(first, count)?;
+    let mut kept = match &job.keeps {
+        Keeps::Logged(tiles) if job.sides(direction).1 == Side::Sealed => Some(tiles.take()),
+        _ => ahead.take(first, count)?,
+    };
     if let Some((first, count)) = next {
         ahead.start(first, count);
     }
@@ -244,14 +247,17 @@ fn prepare_window(
         Some(tile) => {
             let buffer = tile.slice(window_len as usize);
             let parts = Parts::new(buffer, step * job.geometry.chunk_len_bytes());
+            let was_read = matches!(job.keeps, Keeps::Windows(_));
+            let prepare = if was_read { convert::prepare_in } else { convert::prepare };
             job.workers.for_each(items, |item, _| {
                 let (skip, part) = part_of(item, step, count);
-                convert::prepare_in(job, &run_of(skip, part), &mut parts.part(item))
+                prepare(job, &run_of(skip, part), &mut parts.part(item))
             })?
         }
         None => job.workers.for_each(items, |item, tile| {
             let (skip, part) = part_of(item, step, count);
-            convert::prepare(job, &run_of(skip, part), tile)
+            let (_, len) = job.geometry.bytes_of_chunks(first + skip, part);
+            convert::prepare(job, &run_of(skip, part), tile.slice(len as usize))
         })?,
     };
     let mut changed = Vec::new();
@@ -304,30 +310,59 @@ fn store_window(job: &JobContext, ready: ReadyWindow) -> Result<StoredWindow, In
     let (first, count) = (record.first_chunk, record.chunks.len() as u64);
     let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
     let items = count.div_ceil(step);
-    let entries = match kept {
-        Some(mut tile) => {
-            let (offset, len) = job.geometry.bytes_of_chunks(first, count);
-            let buffer = tile.slice(len as usize);
-            let parts = Parts::new(buffer, step * job.geometry.chunk_len_bytes());
-            let entries = job.workers.for_each(items, |item, _| {
+    let entries = match (kept, &job.keeps) {
+        (Some(tile), Keeps::Windows(tiles)) => store_kept(job, record, tile, tiles)?,
+        (Some(mut tile), Keeps::Logged(tiles)) => {
+            let (_, len) = job.geometry.bytes_of_chunks(first, count);
+            let parts = Parts::new(tile.slice(len as usize), step * job.geometry.chunk_len_bytes());
+            job.workers.for_each(items, |item, _| {
                 let (skip, part) = part_of(item, step, count);
-                convert::convert_in(job, record, first + skip, part, &mut parts.part(item))
+                convert::store_logged(job, record, first + skip, part, &parts.part(item))
             })?;
             drop(parts);
-            write_data(job, buffer, offset)?;
-            punch_holes(job, record, first, count, buffer)?;
-            if let Some(windows) = &job.kept_windows {
-                windows.give_back(tile);
-            }
-            entries
+            tiles.give_back(tile);
+            record.chunks.iter().map(|chunk| chunk.new).collect()
         }
-        None => job.workers.for_each(items, |item, tile| {
-            let (skip, part) = part_of(item, step, count);
-            convert::store(job, record, first + skip, part, tile)
-        })?,
+        _ => {
+            let entries = job.workers.for_each(items, |item, tile| {
+                let (skip, part) = part_of(item, step, count);
+                convert::store(job, record, first + skip, part, tile)
+            })?;
+            entries.concat()
+        }
     };
-    write_entries(job, record.direction, first, &entries.concat())?;
+    write_entries(job, record.direction, first, &entries)?;
     Ok(StoredWindow(window))
+}
+
+/// Stores a window that stayed in memory, as *prepare* left it: sealed, if it was logged in this form, else plain.
+fn store_kept(
+    job: &JobContext,
+    record: &WindowRecord,
+    mut tile: Tile,
+    tiles: &Tiles,
+) -> Result<Vec<TableEntry>, InterruptCause> {
+    let (first, count) = (record.first_chunk, record.chunks.len() as u64);
+    let (offset, len) = job.geometry.bytes_of_chunks(first, count);
+    let buffer = tile.slice(len as usize);
+    let is_sealed =
+        record.kind == RecordKind::FingerprintsAndPayload && job.sides(record.direction).1 == Side::Sealed;
+    let entries = if is_sealed {
+        record.chunks.iter().map(|chunk| chunk.new).collect()
+    } else {
+        let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
+        let parts = Parts::new(buffer, step * job.geometry.chunk_len_bytes());
+        let entries = job.workers.for_each(count.div_ceil(step), |item, _| {
+            let (skip, part) = part_of(item, step, count);
+            convert::convert_in(job, record, first + skip, part, &mut parts.part(item))
+        })?;
+        drop(parts);
+        entries.concat()
+    };
+    write_data(job, buffer, offset)?;
+    punch_holes(job, record, first, count, buffer)?;
+    tiles.give_back(tile);
+    Ok(entries)
 }
 
 /// Brings a window that an earlier run left in flight to its new form, from whatever it is in, and settles it.
@@ -346,13 +381,16 @@ pub(crate) fn recover_window(
 
 /// Waits for the medium; only then does the window count as settled.
 fn settle(job: &JobContext, window: StoredWindow) -> Result<SettledMark, InterruptCause> {
+    let record = window.0.record();
+    let (offset, len) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
     if job.syncs_windows() {
         job.data.sync_data().map_err(|source| io_cause(SYNCING, 0, source))?;
-        if job.drops_behind {
-            let record = window.0.record();
-            let (offset, len) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
-            job.data.forget(offset, len);
-        }
+    }
+    if let Some(mapped) = job.data.as_mapped() {
+        mapped.release(offset, len as usize);
+    }
+    if job.syncs_windows() && job.drops_behind {
+        job.data.forget(offset, len);
     }
     Ok(window.0.settled())
 }

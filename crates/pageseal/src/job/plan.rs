@@ -14,6 +14,8 @@ use crate::options::{IoChoice, ResilienceChoice};
 const LARGEST_WINDOW_BYTES: u64 = 64 << 20;
 /// Windows of a job that logs whole windows: with the ring they stay far below the 256 MiB of extra disk.
 const LARGEST_LOGGED_WINDOW_BYTES: u64 = 32 << 20;
+/// Windows of a job that logs them and waits for no sync: small ones stay in the processor's caches on their way.
+const LARGEST_UNSYNCED_LOGGED_WINDOW_BYTES: u64 = 4 << 20;
 /// Windows of a job that keeps them in memory between *prepare* and *store*: three of them are on their way at a time, and with
 /// everything else they must stay below 128 MiB.
 pub(crate) const LARGEST_KEPT_WINDOW_BYTES: u64 = 24 << 20;
@@ -71,7 +73,7 @@ impl Plan {
                 slot_stride: slot_stride(geometry, window_len, self.record_kind),
             },
             Some((window_len, _)) => WindowSizes { window_len, ring_slots: 0, slot_stride: 0 },
-            None => window_sizes(geometry, self.record_kind, self.io),
+            None => window_sizes(geometry, self),
         }
     }
 }
@@ -177,12 +179,15 @@ pub(crate) struct WindowSizes {
 }
 
 /// Windows that suit the file's size.
-fn window_sizes(geometry: &Geometry, records: RecordKind, io: Io) -> WindowSizes {
+fn window_sizes(geometry: &Geometry, plan: &Plan) -> WindowSizes {
+    let records = plan.record_kind;
     let step = WINDOW_CHUNK_MULTIPLE * geometry.chunk_len_bytes();
     let logged = records == RecordKind::FingerprintsAndPayload;
-    let largest = match io {
-        _ if logged => LARGEST_LOGGED_WINDOW_BYTES,
+    let largest = match plan.io {
+        _ if logged && plan.resilience == Resilience::Process => LARGEST_UNSYNCED_LOGGED_WINDOW_BYTES,
         Io::Direct => LARGEST_KEPT_WINDOW_BYTES,
+        Io::Mmap if logged => LARGEST_KEPT_WINDOW_BYTES,
+        Io::Buffered if logged => LARGEST_LOGGED_WINDOW_BYTES,
         Io::Buffered | Io::Mmap => LARGEST_WINDOW_BYTES,
     };
     let wanted = (geometry.data_len() / WINDOWS_PER_FILE).min(largest);
@@ -216,12 +221,15 @@ mod tests {
                 let allowed = geometry.data_len() * 11 / 10_000;
                 let trailer = geometry.sealed_len() - data_len;
                 assert!(trailer <= allowed + 65536, "trailer of {data_len}");
-                for (records, bound) in
-                    [(RecordKind::Fingerprints, 64 << 20), (RecordKind::FingerprintsAndPayload, 256 << 20)]
-                {
-                    let sizes = window_sizes(&geometry, records, Io::Buffered);
+                let stores = [Io::Buffered, Io::Direct, Io::Mmap];
+                let modes = [Resilience::Checksum, Resilience::Journal, Resilience::Process];
+                for (io, resilience) in stores.into_iter().flat_map(|io| modes.map(|mode| (io, mode))) {
+                    let record_kind = record_kind(io, resilience);
+                    let bound = if record_kind == RecordKind::Fingerprints { 64 << 20 } else { 256 << 20 };
+                    let plan = Plan { io, resilience, record_kind, fixed_sizes: None };
+                    let sizes = window_sizes(&geometry, &plan);
                     let journal = 45056 + u64::from(sizes.ring_slots) * sizes.slot_stride;
-                    assert!(trailer + journal <= allowed + bound, "{records:?} of {data_len}: {journal}");
+                    assert!(trailer + journal <= allowed + bound, "{plan:?} of {data_len}: {journal}");
                     assert_eq!(sizes.window_len % (64 << chunk_log2), 0);
                 }
             }

@@ -3,7 +3,7 @@
 
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use super::context::JobContext;
+use super::context::{JobContext, Keeps};
 use super::convert::read_data;
 use super::workers::Tile;
 use crate::error::InterruptCause;
@@ -33,7 +33,7 @@ impl<'scope, 'env> ReadAhead<'scope, 'env> {
     /// that record and store use the same ones.
     pub(crate) fn start(&mut self, first: u64, count: u64) {
         let job = self.job;
-        if job.kept_windows.is_none() {
+        if !matches!(job.keeps, Keeps::Windows(_)) {
             return;
         }
         let read = move || read(job, first, count);
@@ -51,7 +51,7 @@ impl<'scope, 'env> ReadAhead<'scope, 'env> {
 
     /// The bytes of a window, read ahead or now; `None` where windows are not kept.
     pub(crate) fn take(&mut self, first: u64, count: u64) -> Result<Option<Tile>, InterruptCause> {
-        if self.job.kept_windows.is_none() {
+        if !matches!(self.job.keeps, Keeps::Windows(_)) {
             return Ok(None);
         }
         let read = match self.pending.take() {
@@ -66,7 +66,7 @@ impl<'scope, 'env> ReadAhead<'scope, 'env> {
 }
 
 fn read(job: &JobContext, first: u64, count: u64) -> Read {
-    let Some(windows) = &job.kept_windows else {
+    let Keeps::Windows(windows) = &job.keeps else {
         return Err(InterruptCause::Worker("no buffer for a window".into()));
     };
     let (offset, len) = job.geometry.bytes_of_chunks(first, count);
