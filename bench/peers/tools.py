@@ -148,14 +148,23 @@ def build_helpers(tools):
             log(f"note: bench/{folder} could not be built; rows that need it are not run")
 
 
-def suite_speed():
-    """The helper that says how fast the suite alone is, built when it is needed."""
-    folder = REPOSITORY / "bench" / "suite-speed"
-    target = BUILT / "suite-speed"
-    command = ["cargo", "build", "--release", "--locked", "--quiet", "--target-dir", target]
-    if subprocess.run([str(part) for part in command], cwd=folder, stdout=sys.stderr).returncode != 0:
-        raise NotRun("the helper pageseal-suite-speed could not be built")
-    return target / "release" / "pageseal-suite-speed"
+def cipher_rates(pageseal, threads):
+    """GB/s of each work in memory with so many threads, as `pageseal bench cipher` says."""
+    command = [str(pageseal), "bench", "cipher", "--json", "-q", "--threads", str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    report = parse_json(done.stdout, "pageseal bench cipher")
+    return {rate["work"]: rate["gb_per_s"] for rate in report["cipher"]["rates"] if rate["threads"] == threads}
+
+
+def native_pageseal():
+    """The product once more, compiled for this very processor."""
+    log("building pageseal for this processor")
+    target = BUILT / "native"
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "-p", "pageseal-cli", "--target-dir", str(target)]
+    environment = {**os.environ, "RUSTFLAGS": "-C target-cpu=native", "CFLAGS": "-march=native"}
+    if subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=sys.stderr).returncode != 0:
+        raise NotRun("pageseal could not be built for this processor")
+    return target / "release" / "pageseal"
 
 
 def plot_python():

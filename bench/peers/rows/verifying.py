@@ -6,7 +6,7 @@ from bars import Figure
 from files import InPlaceFile, make_cached
 from processes import run
 from rounds import Measured, Step, alternate
-from tools import parse_json, suite_speed
+from tools import cipher_rates
 
 
 class Verify:
@@ -14,8 +14,8 @@ class Verify:
     work = "`verify`, cached, against what pread into a tile plus the suite's speed, both measured alone in that run, allow"
     method = (
         "4 GiB, sealed. Reading alone is `bench/helpers/pread_tile.c`: the same number of threads, each with a tile of 512 KiB, timed from "
-        "outside. The suite alone is `bench/suite-speed`: chunks that lie in a tile are opened, timed inside. What both allow is the "
-        "size by the sum of their times."
+        "outside. The suite alone is what `pageseal bench cipher` says of opening in memory, with the same number of threads. What both "
+        "allow is the size by the sum of their times."
     )
 
     def disk_bytes(self, context):
@@ -28,7 +28,6 @@ class Verify:
         run(context.encrypt_in_place(file.path))
         context.workspace.settle()
         make_cached(file.sealed)
-        suite = suite_speed()
 
         def verify():
             return {"verify": run(context.verify(file.sealed)).seconds}
@@ -37,8 +36,8 @@ class Verify:
             return {"pread": run([context.tools.helper("pread-tile"), file.sealed, context.threads]).seconds}
 
         def cipher():
-            report = parse_json(run([suite, context.threads, length]).stdout, "pageseal-suite-speed")
-            return {"suite": report["seconds"] * length / report["bytes"]}
+            rate = cipher_rates(context.tools.pageseal, context.threads)["aegis-256x2 open"]
+            return {"suite": length / rate / 1e9}
 
         steps = [Step("verify", ["verify"], verify), Step("pread", ["pread"], pread), Step("suite", ["suite"], cipher)]
         alternate(context, measured, steps)
