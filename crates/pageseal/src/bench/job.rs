@@ -52,6 +52,7 @@ impl Default for JobOptions {
 /// ends (the folder is synced all the same), and no job key is put into tmpfs, where a kill would leave it. Besides the file this
 /// needs the space of a journal, below 256 MiB, and of a trailer. On Btrfs a sync of a file without a name costs less than that of one
 /// with a name, so there a real job waits somewhat longer for the disk.
+/// Where a file system knows no files without a name they have one, `.pageseal-*.tmp`, for a moment, and only a kill in it leaves them.
 ///
 /// ```no_run
 /// let figures = pageseal::bench::job(&pageseal::bench::JobOptions::default())?;
