@@ -297,7 +297,7 @@ pub enum BenchCommand {
     /// The suites, fingerprints, XOR and memcpy in memory
     #[command(after_help = examples::BENCH_CIPHER)]
     Cipher(BenchCipherArguments),
-    /// A file by mmap, by read and write, and past the page cache
+    /// A file by mmap, by read and write, and past the page cache; and a whole job in a folder
     #[command(after_help = examples::BENCH_IO)]
     Io(BenchIoArguments),
 }

@@ -114,8 +114,9 @@ Examples:
   pageseal bench cipher --threads 1
   pageseal bench io --size 1GiB /mnt/disk
 
-Measures this machine and says which way to a file is the fastest here. Rates are in
-GB/s (10^9 bytes a second). Other work at the same time is in the figures.";
+Measures this machine and says which way to a file is the fastest here, and which step
+of a whole job takes the time. Rates are in GB/s (10^9 bytes a second). Other work at
+the same time is in the figures.";
 
 /// `pageseal bench cipher --help`
 pub const BENCH_CIPHER: &str = "\
@@ -131,7 +132,9 @@ Examples:
   pageseal bench io video.mkv                 reads the file and changes nothing
 
 The temporary file has no name and vanishes however the command ends. Figures in the
-page cache say what the ways cost; those past it or not cached are the disk's own.";
+page cache say what the ways cost; those past it or not cached are the disk's own. In
+a folder another such file is encrypted in place, as `pageseal encrypt` does it, and
+each step of that job is measured.";
 
 /// `pageseal completions --help`
 pub const COMPLETIONS: &str = "\

@@ -386,7 +386,9 @@ fn of_bench(error: &BenchError) -> String {
     match error {
         BenchError::Threads { .. } | BenchError::Pool { .. } => "try another --threads N".into(),
         BenchError::TooSmall { .. } => "ask for at least --size 1MiB".into(),
-        BenchError::NoSpace { .. } => "ask for less with --size, or name a folder on another disk".into(),
+        BenchError::NoSpace { .. } | BenchError::Job { .. } => {
+            "ask for less with --size, or name a folder on another disk".into()
+        }
         BenchError::FileTooShort { .. } | BenchError::NotMeasurable { .. } => {
             "name a folder or a longer file: `pageseal bench io DIR`".into()
         }

@@ -57,6 +57,25 @@ fn a_folder_is_measured_and_stays_empty() {
         assert!(rates.iter().all(|rate| rate[field].is_number()), "{field}");
     }
     assert!(!json["io"]["advice"].as_array().unwrap().is_empty());
+    let job = &json["job"];
+    assert_eq!((&job["path"], &job["size_bytes"]), (&".".into(), &(2 << 20).into()));
+    for field in ["seconds", "gb_per_s", "windows", "window_bytes", "windowless_seconds"] {
+        assert!(job[field].is_number(), "{field}");
+    }
+    for field in ["store", "resilience", "suite", "file_system", "bound"] {
+        assert!(!job[field].as_str().unwrap().is_empty(), "{field}");
+    }
+    for step in ["prepare", "commit", "store", "settle"] {
+        let of_step = |list: &str| {
+            let list = job[list].as_array().unwrap();
+            list.iter().filter(|entry| entry["step"] == step).count()
+        };
+        assert_eq!(
+            (of_step("steps"), of_step("spans") as u64),
+            (1, job["windows"].as_u64().unwrap()),
+            "{step}"
+        );
+    }
     assert!(names(&folder).is_empty());
 }
 
@@ -70,6 +89,7 @@ fn a_file_is_read_and_not_changed() {
     assert!(printed.contains("Reading a; "), "{printed}");
     assert!(printed.contains("For this disk:"), "{printed}");
     assert!(printed.contains("TLB"), "{printed}");
+    assert!(!printed.contains("A whole job"), "nothing is written: {printed}");
     assert!(folder.read("a") == original);
     assert_eq!(std::fs::metadata(folder.path("a")).unwrap().modified().unwrap(), before.modified().unwrap());
     assert_eq!(names(&folder), ["a"]);
@@ -108,7 +128,14 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn ctrl_c_and_kill_leave_nothing() {
-    for signal in [Signal::INT, Signal::TERM, Signal::KILL] {
+    for (signal, unnamed_files) in [
+        (Signal::INT, 1),
+        (Signal::TERM, 1),
+        (Signal::KILL, 1),
+        // The file of a job and its journal.
+        (Signal::INT, 2),
+        (Signal::KILL, 2),
+    ] {
         let folder = Folder::new();
         let mut child = folder
             .command(["bench", "io", "--size", "64MiB"])
@@ -116,11 +143,11 @@ fn ctrl_c_and_kill_leave_nothing() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // Until the temporary file has content: it has no name that could be waited for.
+        // Until the temporary files are there: they have no names that could be waited for.
         let begun = Instant::now();
-        while !has_unnamed_file(child.id()) {
+        while unnamed_files_of(child.id()) < unnamed_files {
             assert!(child.try_wait().unwrap().is_none(), "ended before it began");
-            assert!(begun.elapsed() < Duration::from_secs(60), "no temporary file appears");
+            assert!(begun.elapsed() < Duration::from_secs(300), "no temporary file appears");
             sleep(Duration::from_millis(1));
         }
         kill_process(Pid::from_child(&child), signal).unwrap();
@@ -129,13 +156,15 @@ fn ctrl_c_and_kill_leave_nothing() {
     }
 }
 
-fn has_unnamed_file(process: u32) -> bool {
+fn unnamed_files_of(process: u32) -> usize {
     let Ok(open) = std::fs::read_dir(format!("/proc/{process}/fd")) else {
-        return false;
+        return 0;
     };
-    open.flatten()
-        .filter_map(|entry| std::fs::read_link(entry.path()).ok())
-        .any(|target| target.to_string_lossy().ends_with(" (deleted)"))
+    let targets = open.flatten().filter_map(|entry| std::fs::read_link(entry.path()).ok());
+    // Several descriptors lead to one file.
+    let unnamed: std::collections::HashSet<_> =
+        targets.filter(|target| target.to_string_lossy().ends_with(" (deleted)")).collect();
+    unnamed.len()
 }
 
 /// The page of a small run; the file is in `report.html`.
@@ -144,15 +173,18 @@ fn page(folder: &Folder) -> String {
     String::from_utf8(folder.read("report.html")).unwrap()
 }
 
-/// A chart for each order and the threads, and two of the ciphers.
-const CHARTS: usize = 3 + 1 + 2;
+/// A chart for each order and the threads, the time line of the job, and two of the ciphers.
+const CHARTS: usize = 3 + 1 + 1 + 2;
+/// How the time line says what it is.
+const TIME_LINE: &str = "<svg role=\"img\" aria-label=\"Time line of a job";
 
 #[test]
 fn the_page_needs_nothing_else_and_tells_nobodys_name() {
     let folder = Folder::new();
     let page = page(&folder);
     assert_eq!(page.matches("<svg role=\"img\" aria-label=\"").count(), CHARTS);
-    assert_eq!(page.matches("<table>").count(), 2);
+    assert_eq!(page.matches(TIME_LINE).count(), 1);
+    assert_eq!(page.matches("<table>").count(), 3);
     assert!(page.contains("<html lang=\"en\">") && page.contains("<title>pageseal bench"));
     assert!(page.contains("prefers-color-scheme: dark"));
     for outside in ["<script", "<link", "<img", "<iframe", "@import", "url(", "src=", "href="] {
@@ -206,11 +238,24 @@ fn the_page_opens_in_a_browser() {
     // Lines with marks in five charts, bars in one.
     assert!(dom.matches("<polyline").count() >= 5 && dom.matches("<circle").count() >= 5);
     assert!(dom.matches("<rect").count() >= 2 * 9);
+    // The time line: a lane for each step, with its name, and a bar for each of its windows.
+    let (_, time_line) = dom.split_once(TIME_LINE).unwrap();
+    let (time_line, _) = time_line.split_once("</svg>").unwrap();
+    for step in ["prepare", "commit", "store", "settle"] {
+        assert_eq!(text_nodes(time_line).filter(|text| *text == step).count(), 1, "{step}: {time_line}");
+    }
+    assert!(text_nodes(time_line).any(|text| text.ends_with("from the beginning of the job")), "{time_line}");
+    assert!(time_line.matches("<rect").count() >= 4, "{time_line}");
 
     // That an error would have been seen: the page's own policy refuses a script and says so on the console.
     folder.write("broken.html", page.replace("<main>", "<main><script>1</script>").as_bytes());
     let output = browse(browser, &folder, "broken.html", &["--dump-dom"]);
     assert_eq!(console(&output).len(), 1, "{}", stderr(&output));
+}
+
+/// The texts of an SVG.
+fn text_nodes(svg: &str) -> impl Iterator<Item = &str> {
+    svg.split("<text").skip(1).filter_map(|text| Some(text.split_once('>')?.1.split_once('<')?.0.trim()))
 }
 
 fn browse(browser: &str, folder: &Folder, file: &str, options: &[&str]) -> Output {

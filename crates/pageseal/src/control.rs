@@ -4,6 +4,9 @@ use crate::job_plan::JobPlan;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use serde::Serialize;
 
 /// A part of an operation, for progress displays. Each has its own total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +77,78 @@ pub enum Notice {
     },
 }
 
+/// A step of the work on one window of an in-place job. Different windows are in different steps at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Step {
+    /// The window is read, by a thread of its own, while the one before it is prepared and committed. Only where the store reads
+    /// whole windows, as the one past the page cache does; the first window is read like this too, though nothing goes on
+    /// beside it.
+    ReadAhead,
+    /// What is there is fingerprinted, read for it if it was not read ahead, and new nonces are drawn. Where the journal takes
+    /// whole windows, the new form is made and written into the journal.
+    Prepare,
+    /// The record is written, and the journal is on the medium when it ends; without syncs it is only written, and without records it
+    /// is nothing.
+    Commit,
+    /// The chunks are converted and written to their place, and with them their entries of the table.
+    Store,
+    /// The file is made durable, where windows are; when it ends the window is settled.
+    Settle,
+}
+
+impl Step {
+    /// Every step, in the order in which a window goes through them.
+    pub const ALL: [Step; 5] = [Step::ReadAhead, Step::Prepare, Step::Commit, Step::Store, Step::Settle];
+
+    /// For people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Step::ReadAhead => "read ahead",
+            Step::Prepare => "prepare",
+            Step::Commit => "commit",
+            Step::Store => "store",
+            Step::Settle => "settle",
+        }
+    }
+
+    /// What it does, in a few words.
+    #[must_use]
+    pub fn purpose(self) -> &'static str {
+        match self {
+            Step::ReadAhead => "reads the next window",
+            Step::Prepare => "fingerprints what is there, or logs what will be",
+            Step::Commit => "writes the record, until the journal is on the disk",
+            Step::Store => "converts and writes to the same place",
+            Step::Settle => "waits until the file is on the disk",
+        }
+    }
+}
+
+/// When a step of a window ran.
+///
+/// From when its own work began to when that was done. Waiting for another step is in none of them: not for the read ahead before
+/// *prepare*, not for an older window to be settled before *commit*, not for room before the next stage. What is in them is waiting
+/// for the disk and for the threads of the pool, which *prepare* and *store* share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepSpan {
+    /// Which step.
+    pub step: Step,
+    /// First chunk of the window.
+    pub first_chunk: u64,
+    /// Chunks of the window.
+    pub chunks: u64,
+    /// Bytes of plaintext of the window.
+    pub bytes: u64,
+    /// When it began.
+    pub started: Instant,
+    /// When it was done.
+    pub ended: Instant,
+}
+
 /// Receives progress; calls come from the threads of the pool.
 pub trait Progress: Sync {
     /// A stage begins; `total_bytes` of plaintext lie before it, `done_bytes` of them done by earlier runs.
@@ -87,6 +162,11 @@ pub trait Progress: Sync {
     /// How the job goes about it; comes before anything is changed. Not for a job that is gone on with.
     fn plan(&self, plan: &JobPlan) {
         let _ = plan;
+    }
+    /// A step of a window of an in-place job is done; the thread that did it calls, and goes on when this returns. A step that
+    /// failed is not told of, nor are windows that an interrupted run left in flight.
+    fn step(&self, step: &StepSpan) {
+        let _ = step;
     }
     /// Something worth telling.
     fn notice(&self, notice: &Notice) {

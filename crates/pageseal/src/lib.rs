@@ -43,7 +43,7 @@ mod target;
 mod trailer_backup;
 mod verify;
 
-pub use control::{Cancellation, Control, Notice, Progress, Silent, Stage};
+pub use control::{Cancellation, Control, Notice, Progress, Silent, Stage, Step, StepSpan};
 pub use error::{Damage, ErrorClass, InterruptCause, JobError, OpenError, Refusal};
 pub use info::{FileStatus, Info, JournalInfo, SlotInfo, info};
 pub use job::{decrypt_in_place, encrypt_in_place, resume, rollback};

@@ -91,23 +91,36 @@ pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedT
     if FileIdentity::of(&file).map_err(unopenable)? != identity {
         return Err(Refusal::Locked { path });
     }
-    let metadata = file.metadata().map_err(unopenable)?;
-    let target = Target {
-        names,
-        folder: directory,
-        data: Arc::new(BufferedFile::new(file.try_clone().map_err(unopenable)?)),
-        identity,
-        modified: (metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap_or(0)),
-        limits: Limits::PRODUCTION,
-        map: Some(mapper(file.try_clone().map_err(unopenable)?)),
-        direct: None,
-        drops_behind: false,
-        surroundings: Arc::new(System),
-        watch: ChangeWatch::new(&file).ok(),
-        _lock: Some(lock),
-        path: path.clone(),
-    };
-    Ok(OpenedTarget { target, file, medium })
+    OpenedTarget::new(names, directory, file, medium, Some(lock)).map_err(unopenable)
+}
+
+impl OpenedTarget {
+    /// Around a file that is open for reading and writing, and nobody else's as far as the caller could find out.
+    pub(crate) fn new(
+        names: Names,
+        folder: Arc<dyn Folder>,
+        file: File,
+        medium: Medium,
+        lock: Option<FileLock>,
+    ) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let target = Target {
+            path: names.given_path(),
+            names,
+            folder,
+            data: Arc::new(BufferedFile::new(file.try_clone()?)),
+            identity: FileIdentity::of(&file)?,
+            modified: (metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap_or(0)),
+            limits: Limits::PRODUCTION,
+            map: Some(mapper(file.try_clone()?)),
+            direct: None,
+            drops_behind: false,
+            surroundings: Arc::new(System),
+            watch: ChangeWatch::new(&file).ok(),
+            _lock: lock,
+        };
+        Ok(OpenedTarget { target, file, medium })
+    }
 }
 
 /// A process that is just being started holds copies of its parent's descriptors for a moment, so a writer must be seen

@@ -20,7 +20,7 @@ pub const COLOURS: [RGBColor; 6] = [
 ];
 
 const SIZE: (u32, u32) = (720, 400);
-const FONT: (&str, i32) = ("sans-serif", 19);
+pub const FONT: (&str, i32) = ("sans-serif", 19);
 const SMALL_FONT: (&str, i32) = ("sans-serif", 16);
 
 /// Why a chart could not be drawn, in words.
@@ -163,10 +163,10 @@ fn upper_end(values: impl Iterator<Item = f64>) -> f64 {
 }
 
 /// Says to those who do not see it what the picture is; its figures are in a table.
-fn named(svg: &str, title: &str) -> String {
+pub fn named(svg: &str, title: &str) -> String {
     svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{}\" ", escape(title)), 1)
 }
 
-fn told(error: impl Display) -> ChartError {
+pub fn told(error: impl Display) -> ChartError {
     error.to_string()
 }

@@ -1,10 +1,12 @@
 //! The page around charts and tables.
 
-use pageseal::bench::{BenchReport, CipherReport, IoReport, Machine, Pattern, TlbCounting};
+use pageseal::bench::{BenchReport, CipherReport, IoReport, JobFigures, Machine, Pattern, TlbCounting};
 
 use super::charts::{self, Axes, COLOURS, ChartError};
 use super::series::{self, Line};
 use super::tables;
+use super::time_line;
+use crate::output::suite_title;
 use crate::size::format_size;
 
 const STYLE: &str = include_str!("style.css");
@@ -15,6 +17,9 @@ pub fn page(report: &BenchReport) -> Result<String, ChartError> {
     body.push_str(&machine(report));
     if let Some(io) = &report.io {
         body.push_str(&accesses(io)?);
+    }
+    if let Some(job) = &report.job {
+        body.push_str(&whole_job(job)?);
     }
     if let Some(cipher) = &report.cipher {
         body.push_str(&ciphers(cipher)?);
@@ -97,6 +102,32 @@ fn accesses(io: &IoReport) -> Result<String, ChartError> {
             .collect();
         text.push_str(&list(&skipped));
     }
+    Ok(text)
+}
+
+fn whole_job(job: &JobFigures) -> Result<String, ChartError> {
+    let mut text = String::from("<h2>A whole job</h2>\n");
+    let summary = format!(
+        "A temporary file of {} encrypted in place, crash-safe: {:.2} GB/s ({:.2} s) with {}, store {}, resilience {}, threads: {}.",
+        format_size(job.size_bytes),
+        job.gb_per_s,
+        job.seconds,
+        suite_title(job.suite),
+        job.store,
+        job.resilience,
+        job.threads
+    );
+    text.push_str(&format!("<p>{}</p>\n{}", escape(&summary), list(std::slice::from_ref(&job.bound))));
+    let lanes = series::lanes(job);
+    if !lanes.is_empty() {
+        let caption = series::time_line_caption(job.window_bytes, job.windows);
+        let items: Vec<(usize, char, String)> =
+            lanes.iter().map(|lane| (lane.colour, '■', lane.legend.clone())).collect();
+        // On a narrow screen it is moved under the window rather than made too small to read.
+        let svg = format!("<div class=\"scroll wide\">{}</div>\n", time_line::draw(&lanes, &caption)?);
+        text.push_str(&figure_of(&caption, &svg, &items));
+    }
+    text.push_str(&tables::steps(job));
     Ok(text)
 }
 

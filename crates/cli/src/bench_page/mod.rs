@@ -4,6 +4,7 @@ mod charts;
 mod html;
 mod series;
 mod tables;
+mod time_line;
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};

@@ -1,8 +1,10 @@
 //! From the figures to what a chart shows: named lines and bars.
 
-use pageseal::bench::{CipherReport, CipherWork, IoReport, Method, Pattern};
+use pageseal::Step;
+use pageseal::bench::{CipherReport, CipherWork, IoReport, JobFigures, Method, Pattern};
 
 use crate::output::suite_title;
+use crate::size::format_size;
 
 /// A line of a chart: its name, which of the colours it has everywhere, and its points.
 pub struct Line {
@@ -85,6 +87,43 @@ pub fn cipher_bars(cipher: &CipherReport) -> (Vec<usize>, Vec<Bars>) {
     (threads, bars)
 }
 
+/// A lane of the time line: a step, and from when to when it worked on each window, in seconds.
+pub struct Lane {
+    pub name: &'static str,
+    pub colour: usize,
+    pub legend: String,
+    pub bars: Vec<(f64, f64)>,
+}
+
+/// More would be thinner than a dot.
+const MOST_WINDOWS_DRAWN: usize = 200;
+
+/// A lane for each step that windows went through, in this order; of a long job only its beginning.
+pub fn lanes(job: &JobFigures) -> Vec<Lane> {
+    let lane = |(colour, step): (usize, Step)| {
+        let spans = job.spans.iter().filter(|span| span.step == step);
+        let bars = spans.map(|span| (span.from_seconds, span.to_seconds));
+        let share = job.steps.iter().find(|figures| figures.step == step).map_or(0.0, |found| found.share);
+        Lane {
+            name: step.name(),
+            colour,
+            legend: format!("{}: busy {:.0} %", step.name(), share * 100.0),
+            bars: bars.take(MOST_WINDOWS_DRAWN).collect(),
+        }
+    };
+    Step::ALL.into_iter().enumerate().map(lane).filter(|lane| !lane.bars.is_empty()).collect()
+}
+
+/// What the time line shows, and how much of the job.
+pub fn time_line_caption(window_bytes: u64, windows: usize) -> String {
+    let what = format!("Time line of a job's stages, a bar for each window of {}", format_size(window_bytes));
+    if windows > MOST_WINDOWS_DRAWN {
+        format!("{what}; the first {MOST_WINDOWS_DRAWN} of {windows} windows")
+    } else {
+        what
+    }
+}
+
 /// As tables and bars name it.
 pub fn long_name(work: CipherWork) -> String {
     match work {
@@ -107,4 +146,16 @@ fn short_name(work: CipherWork) -> &'static str {
 /// Bytes as MiB.
 pub fn mib(bytes: u64) -> f64 {
     bytes as f64 / (1_u64 << 20) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_caption_says_what_is_left_out() {
+        let whole = time_line_caption(8 << 20, 200);
+        assert_eq!(whole, "Time line of a job's stages, a bar for each window of 8.0 MiB");
+        assert_eq!(time_line_caption(8 << 20, 201), whole + "; the first 200 of 201 windows");
+    }
 }

@@ -1,6 +1,6 @@
 //! The same figures as tables, for those who want them exact or do not see charts.
 
-use pageseal::bench::{CipherReport, IoReport};
+use pageseal::bench::{CipherReport, IoReport, JobFigures};
 
 use super::html::escape;
 use super::series::long_name;
@@ -49,6 +49,24 @@ pub fn ciphers(cipher: &CipherReport) -> String {
         })
         .collect();
     table("Rates in memory", &head, &rows)
+}
+
+/// Every step of a job.
+pub fn steps(job: &JobFigures) -> String {
+    let head = ["step", "busy, seconds", "share of the job", "what it does"].map(str::to_owned);
+    let row = |name: &str, what: &str, seconds: f64, share: f64| {
+        vec![name.to_owned(), format!("{seconds:.3}"), format!("{:.0} %", share * 100.0), what.to_owned()]
+    };
+    let mut rows: Vec<Vec<String>> = job
+        .steps
+        .iter()
+        .map(|figures| row(figures.step.name(), figures.step.purpose(), figures.busy_seconds, figures.share))
+        .collect();
+    let share = if job.seconds > 0.0 { job.windowless_seconds / job.seconds } else { 0.0 };
+    let what = "journal, trailer and names, before and after the windows";
+    rows.push(row("none", what, job.windowless_seconds, share));
+    let caption = "Steps of the job; they overlap, so shares can add up to more than 100 %";
+    format!("<div class=\"words-last\">{}</div>\n", table(caption, &head, &rows))
 }
 
 /// Every case.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use pageseal::bench::{self, BenchReport, CipherOptions, CipherReport, IoOptions, IoReport};
+use pageseal::bench::{
+    self, BenchReport, CipherOptions, CipherReport, IoOptions, IoReport, JobFigures, JobOptions,
+};
 
 use crate::arguments::{BenchArguments, BenchCommand, BenchOutputArguments};
 use crate::bench_page;
@@ -26,8 +28,15 @@ pub fn run(arguments: &BenchArguments, quiet: bool) -> Result<Exit, Failure> {
         Some((path, size_bytes)) => Some(measure_io(path, size_bytes, output.threads, quiet)?),
         None => None,
     };
+    let job = match (&io, wants_io) {
+        // A file that was named is only read.
+        (Some(io), Some((path, size_bytes))) if !io.read_only => {
+            Some(measure_job(path, size_bytes, output.threads, quiet)?)
+        }
+        _ => None,
+    };
     let cipher = if wants_cipher { Some(measure_cipher(output.threads, quiet)?) } else { None };
-    show(&BenchReport::new(cipher, io), output, quiet)
+    show(&BenchReport::new(cipher, io, job), output, quiet)
 }
 
 fn measure_cipher(threads: Option<usize>, quiet: bool) -> Result<CipherReport, Failure> {
@@ -56,6 +65,22 @@ fn measure_io(
         print_aside(&format!("pageseal: measuring accesses to a file: {place} ..."));
     }
     Ok(bench::io(&options)?)
+}
+
+fn measure_job(
+    path: Option<&Path>,
+    size_bytes: u64,
+    threads: Option<usize>,
+    quiet: bool,
+) -> Result<JobFigures, Failure> {
+    let mut options = JobOptions::default();
+    options.path = path.map(Path::to_path_buf);
+    options.size_bytes = size_bytes;
+    options.threads = threads;
+    if !quiet {
+        print_aside("pageseal: measuring a whole job on a temporary file there ...");
+    }
+    Ok(bench::job(&options)?)
 }
 
 fn show(report: &BenchReport, output: &BenchOutputArguments, quiet: bool) -> Result<Exit, Failure> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use pageseal_crypto::RandomError;
 
-use crate::ErrorClass;
+use crate::{ErrorClass, JobError};
 
 /// Why a measurement was not made. A file that was there before is never changed; a temporary one is gone.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,18 @@ pub enum BenchError {
     NotMeasurable {
         /// What was named.
         path: PathBuf,
+    },
+    /// A job is measured on a temporary file only.
+    #[error("{} is no folder; a job is measured on a temporary file only", path.display())]
+    NotAFolder {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The job that was to be measured failed.
+    #[error("the job that was to be measured failed")]
+    Job {
+        /// Why. The file that it speaks of was a temporary one and is gone, and so there is nothing to resume.
+        source: Box<JobError>,
     },
     /// The temporary file does not fit.
     #[error("no space for a temporary file of {needed_bytes} bytes in {}, {free_bytes} are free", dir.display())]

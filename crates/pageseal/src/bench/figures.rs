@@ -7,6 +7,7 @@ use pageseal_crypto::Suite;
 use serde::{Serialize, Serializer};
 
 use super::machine::Machine;
+use crate::control::Step;
 
 /// All that was measured. `Serialize` gives the machine output; `Display` a text for people.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,13 +19,15 @@ pub struct BenchReport {
     pub cipher: Option<CipherReport>,
     /// The accesses to a file, if they were measured.
     pub io: Option<IoReport>,
+    /// A whole job on a temporary file, if one was run.
+    pub job: Option<JobFigures>,
 }
 
 impl BenchReport {
     /// Puts the parts together, with a description of this machine.
     #[must_use]
-    pub fn new(cipher: Option<CipherReport>, io: Option<IoReport>) -> Self {
-        BenchReport { machine: Machine::describe(), cipher, io }
+    pub fn new(cipher: Option<CipherReport>, io: Option<IoReport>, job: Option<JobFigures>) -> Self {
+        BenchReport { machine: Machine::describe(), cipher, io, job }
     }
 }
 
@@ -269,6 +272,76 @@ pub struct Skipped {
     pub what: String,
     /// Why.
     pub reason: String,
+}
+
+/// How fast a whole crash-safe job is, and which of its steps takes the time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct JobFigures {
+    /// The folder of the temporary file, as the caller named it. Bytes that are no text are replaced in the machine output.
+    #[serde(serialize_with = "path_as_text")]
+    pub path: PathBuf,
+    /// Name of the file system.
+    pub file_system: &'static str,
+    /// Length of the file in bytes.
+    pub size_bytes: u64,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// The suite, the default one for this processor.
+    #[serde(serialize_with = "as_text")]
+    pub suite: Suite,
+    /// Name of the store, as on the command line.
+    pub store: &'static str,
+    /// Name of the resilience mode, as on the command line.
+    pub resilience: &'static str,
+    /// Bytes of a window; the last one may be shorter.
+    pub window_bytes: u64,
+    /// Windows of the file.
+    pub windows: usize,
+    /// Wall time of the job, with everything before the first window and after the last one.
+    pub seconds: f64,
+    /// Gigabytes (10^9 bytes) a second.
+    pub gb_per_s: f64,
+    /// One for each step that windows went through, in this order.
+    pub steps: Vec<StepFigures>,
+    /// Time before the first window and after the last one: journal, trailer and names.
+    pub windowless_seconds: f64,
+    /// Which step was busy most of the time and what bounds the job here, in a sentence.
+    pub bound: String,
+    /// Every step of every window, in the order of the steps, and of each step in that of the file.
+    pub spans: Vec<WindowSpan>,
+}
+
+/// How busy a step was. Different windows are in different steps at the same time, so shares can add up to more than 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct StepFigures {
+    /// Which.
+    pub step: Step,
+    /// Seconds in which it worked on any window; waiting for other steps is not in it, waiting for the disk is.
+    pub busy_seconds: f64,
+    /// Part of the wall time of the job, from 0 to 1.
+    pub share: f64,
+}
+
+/// When a step of a window ran.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct WindowSpan {
+    /// Which step.
+    pub step: Step,
+    /// First chunk of the window.
+    pub first_chunk: u64,
+    /// Bytes of the window.
+    pub bytes: u64,
+    /// When it began, in seconds from the beginning of the job.
+    pub from_seconds: f64,
+    /// When it was done.
+    pub to_seconds: f64,
+}
+
+fn as_text<S: Serializer>(value: &Suite, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 fn path_as_text<S: Serializer>(path: &std::path::Path, serializer: S) -> Result<S::Ok, S::Error> {

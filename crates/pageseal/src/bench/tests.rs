@@ -42,7 +42,7 @@ fn a_folder_is_measured_and_stays_empty() {
     assert!(!report.advice.is_empty());
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 
-    let text = BenchReport::new(None, Some(report)).to_string();
+    let text = BenchReport::new(None, Some(report), None).to_string();
     for part in ["mmap, plain faults", "read/write", "random 4 KiB", "TLB", "For this disk:"] {
         assert!(text.contains(part), "{part} is missing in {text}");
     }
@@ -106,4 +106,58 @@ fn what_cannot_be_measured_is_refused_with_its_reason() {
     let error = refused(&|options| options.path = Some(short.clone()));
     assert!(matches!(error, BenchError::FileTooShort { len_bytes: 5000, .. }), "{error:?}");
     assert_eq!(error.class(), ErrorClass::Refused);
+}
+
+fn job_options(path: &Path) -> JobOptions {
+    JobOptions { path: Some(path.into()), size_bytes: SIZE + 12_345, threads: Some(2) }
+}
+
+#[test]
+fn a_job_is_measured_step_by_step_and_never_has_a_name() {
+    let dir = tempfile::tempdir().unwrap();
+    // A kill at any moment leaves what is there then.
+    let seen = std::sync::atomic::AtomicUsize::new(0);
+    let look = |_: &crate::StepSpan| {
+        let there = std::fs::read_dir(dir.path()).unwrap().count();
+        seen.fetch_add(there, std::sync::atomic::Ordering::SeqCst);
+    };
+    let figures = job::run(&job_options(dir.path()), &look).unwrap();
+    assert_eq!(seen.into_inner(), 0);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+
+    assert_eq!(figures.size_bytes, SIZE, "cut to whole MiB");
+    assert_eq!(figures.threads, 2);
+    assert!(figures.gb_per_s > 0.0 && figures.windows >= 2);
+    assert_eq!(figures.windows as u64, SIZE.div_ceil(figures.window_bytes));
+    for step in &figures.steps {
+        let spans: Vec<_> = figures.spans.iter().filter(|span| span.step == step.step).collect();
+        assert_eq!(spans.len(), figures.windows);
+        assert_eq!(spans.iter().map(|span| span.bytes).sum::<u64>(), SIZE);
+        assert!(spans.iter().all(|span| 0.0 <= span.from_seconds && span.to_seconds <= figures.seconds));
+        assert!((0.0..=1.0).contains(&step.share));
+    }
+
+    let text = BenchReport::new(None, None, Some(figures.clone())).to_string();
+    for part in ["A whole job", "prepare", "commit", "store", "settle", &figures.bound] {
+        assert!(text.contains(part), "{part} is missing in {text}");
+    }
+    let json = serde_json::to_value(&figures).unwrap();
+    assert_eq!(json["spans"].as_array().unwrap().len(), figures.spans.len());
+    assert_eq!(json["steps"].as_array().unwrap().last().unwrap()["step"], "settle");
+}
+
+#[test]
+fn a_job_is_run_on_nobodys_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("precious");
+    std::fs::write(&path, vec![7; SIZE as usize]).unwrap();
+    let error = job(&job_options(&path)).unwrap_err();
+    assert!(matches!(error, BenchError::NotAFolder { .. }), "{error:?}");
+    assert!(std::fs::read(&path).unwrap() == vec![7; SIZE as usize]);
+
+    let error = job(&JobOptions { size_bytes: 1000, ..job_options(dir.path()) }).unwrap_err();
+    assert!(matches!(error, BenchError::TooSmall { .. }), "{error:?}");
+    let error = job(&JobOptions { size_bytes: 1 << 60, ..job_options(dir.path()) }).unwrap_err();
+    assert!(matches!(error, BenchError::NoSpace { .. }), "{error:?}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }

@@ -1,8 +1,9 @@
 //! The figures as people read them on a terminal.
 
 use std::fmt;
+use std::path::Path;
 
-use super::figures::{BenchReport, CipherReport, IoRate, IoReport, TlbCounting};
+use super::figures::{BenchReport, CipherReport, IoRate, IoReport, JobFigures, TlbCounting};
 use super::machine::Machine;
 
 impl fmt::Display for BenchReport {
@@ -13,6 +14,9 @@ impl fmt::Display for BenchReport {
         }
         if let Some(io) = &self.io {
             write!(f, "\n\n{io}")?;
+        }
+        if let Some(job) = &self.job {
+            write!(f, "\n\n{job}")?;
         }
         Ok(())
     }
@@ -68,9 +72,7 @@ impl fmt::Display for IoReport {
         let what = if self.read_only {
             format!("Reading {}", self.path.display())
         } else {
-            let place = self.path.display().to_string();
-            let place = if place == "." { "the current folder" } else { &place };
-            format!("Every byte of a temporary file in {place} XORed in place")
+            format!("Every byte of a temporary file in {} XORed in place", place(&self.path))
         };
         writeln!(
             f,
@@ -117,6 +119,55 @@ impl fmt::Display for IoReport {
         }
         Ok(())
     }
+}
+
+impl fmt::Display for JobFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "A whole job: a temporary file in {} encrypted in place, crash-safe; {}, {}, threads: {}",
+            place(&self.path),
+            self.file_system,
+            size(self.size_bytes),
+            self.threads
+        )?;
+        writeln!(
+            f,
+            "{:.2} GB/s ({:.2} s); {}, store {}, resilience {}, windows: {} of {}",
+            self.gb_per_s,
+            self.seconds,
+            self.suite,
+            self.store,
+            self.resilience,
+            self.windows,
+            size(self.window_bytes)
+        )?;
+        write!(f, "{:<12} {:>8} {:>7}", "step", "busy s", "share")?;
+        let mut row = |name: &str, seconds: f64, share: f64, what: &str| {
+            write!(f, "\n{name:<12} {seconds:>8.3} {:>5.0} %  {what}", share * 100.0)
+        };
+        for figures in &self.steps {
+            let what = figures.step.purpose();
+            row(figures.step.name(), figures.busy_seconds, figures.share, what)?;
+        }
+        let share = if self.seconds > 0.0 { self.windowless_seconds / self.seconds } else { 0.0 };
+        row(
+            "(none)",
+            self.windowless_seconds,
+            share,
+            "journal, trailer and names, before and after the windows",
+        )?;
+        write!(
+            f,
+            "\nDifferent windows are in different steps at the same time, so shares can add up to more than 100 %."
+        )?;
+        write!(f, "\n  {}", self.bound)
+    }
+}
+
+/// A folder as a sentence names it.
+fn place(path: &Path) -> String {
+    if path == Path::new(".") { "the current folder".into() } else { path.display().to_string() }
 }
 
 struct Row<'a>(&'a IoRate);

@@ -49,9 +49,23 @@ pub fn encrypt_in_place(
     let started = Instant::now();
     let chunk_log2 = check_options(recipients, options)?;
     let names = Names::of(path)?;
-    let mut opened = open_for_change(names, options.allow_links)?;
+    let opened = open_for_change(names, options.allow_links)?;
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
+    let place = journal_place(&opened.target.names, options.journal.as_deref())?;
+    encrypt_opened(opened, place, geometry, recipients, options, control, started)
+}
+
+/// From the opened file, of which only its names and form are checked, to the end of the job.
+pub(crate) fn encrypt_opened(
+    mut opened: OpenedTarget,
+    place: JournalPlace,
+    geometry: Geometry,
+    recipients: &[Recipient],
+    options: &EncryptOptions,
+    control: &Control<'_>,
+    started: Instant,
+) -> Result<JobReport, JobError> {
     check_allocation(&opened, options)?;
     let store = prepare_store(options.io, &mut opened, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
@@ -61,7 +75,6 @@ pub fn encrypt_in_place(
     }
     let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &opened.medium };
     control.progress.plan(&plan.describe(&geometry, &reasons));
-    let place = journal_place(&opened.target.names, options.journal.as_deref())?;
     begin(opened.target, place, geometry, plan, recipients, options, control, started)
 }
 

@@ -22,6 +22,7 @@ mod read_ahead;
 mod rebuild;
 mod recover;
 mod resume;
+mod steps;
 mod store_choice;
 mod unlock;
 mod workers;
@@ -30,11 +31,12 @@ pub use decrypt::decrypt_in_place;
 pub use encrypt::encrypt_in_place;
 pub use resume::{resume, rollback};
 
-pub(crate) use active::resilience_name;
+pub(crate) use active::{JournalPlace, resilience_name};
 pub(crate) use begin::{FileKeys, keep_from_swap, make_file_keys, make_slots, random_id};
 pub(crate) use context::chunk_meta;
-pub(crate) use encrypt::check_options as check_encrypt_options;
-pub(crate) use encrypt::plan_of_encrypt;
+pub(crate) use encrypt::{
+    check_file as check_encrypt_file, check_options as check_encrypt_options, encrypt_opened, plan_of_encrypt,
+};
 pub(crate) use journal_file::{FileLog, journal_place};
 pub(crate) use store_choice::storage_for_reading;
 pub(crate) use workers::{Parts, Tile, Workers};

@@ -16,8 +16,9 @@ use super::convert::{self, punch_holes, write_data};
 use super::handover::Handover;
 use super::read_ahead::ReadAhead;
 use super::rebuild::rebuild;
+use super::steps::timed;
 use super::workers::{Parts, Tile, Tiles};
-use crate::control::{Control, Notice};
+use crate::control::{Control, Notice, Step};
 use crate::error::InterruptCause;
 use crate::surroundings::Schedule;
 
@@ -103,7 +104,7 @@ pub(crate) fn run(
         let stages = &windows;
         start_stage(scope, stages, "pageseal-store", move || {
             let _turn = Turn::enter(schedule, 1);
-            guard(stages, || store_stage(job, stages));
+            guard(stages, || store_stage(job, stages, control));
             stages.close_stored();
         });
         start_stage(scope, stages, "pageseal-settle", move || {
@@ -112,7 +113,7 @@ pub(crate) fn run(
         });
         let _turn = Turn(schedule);
         let mut end = RunEnd::Completed;
-        let mut ahead = ReadAhead::new(scope, job);
+        let mut ahead = ReadAhead::new(scope, job, control.progress);
         guard(stages, || {
             end = commit_stage(job, journal, stages, &mut ahead, direction, first_watermark, control);
         });
@@ -196,17 +197,19 @@ fn prepare_and_commit(
         ahead.start(first, count);
     }
     let PreparedWindow { plan, changed } =
-        prepare_window(job, journal, slot.as_ref(), window, kept.as_mut())?;
+        timed(job, control.progress, Step::Prepare, (first, count), || {
+            prepare_window(job, journal, slot.as_ref(), window, kept.as_mut())
+        })?;
     for chunk in changed {
         control.progress.notice(&Notice::ChunkChangedSinceOpened { chunk });
     }
     // The record of this window carries the retirement that lets the next one take its ring slot.
     let needed = journal.must_settle_before_commit();
     let Some(mark) = windows.wait_until(|mark| mark.sequence() >= needed) else { return Ok(None) };
-    let window = match slot {
+    let window = timed(job, control.progress, Step::Commit, (first, count), || match slot {
         Some(slot) => journal.commit(slot, plan, &mark),
         None => journal.unprotected_window(plan),
-    };
+    });
     window.map(|window| Some(ReadyWindow { window, kept })).map_err(journal_cause)
 }
 
@@ -276,9 +279,10 @@ fn prepare_window(
     Ok(PreparedWindow { plan, changed })
 }
 
-fn store_stage(job: &JobContext, windows: &Windows<'_>) {
-    while let Some(window) = windows.take_committed() {
-        match store_window(job, window) {
+fn store_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) {
+    while let Some(ready) = windows.take_committed() {
+        let range = chunks_of(&ready.window);
+        match timed(job, control.progress, Step::Store, range, || store_window(job, ready)) {
             Ok(stored) => {
                 if !windows.give_stored(stored) {
                     return;
@@ -291,9 +295,9 @@ fn store_stage(job: &JobContext, windows: &Windows<'_>) {
 
 fn settle_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) {
     while let Some(window) = windows.take_stored() {
-        let record = window.0.record();
-        let (_, bytes) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
-        match settle(job, window) {
+        let range = chunks_of(&window.0);
+        let (_, bytes) = job.geometry.bytes_of_chunks(range.0, range.1);
+        match timed(job, control.progress, Step::Settle, range, || settle(job, window)) {
             Ok(mark) => {
                 control.progress.advance(bytes);
                 windows.settled(mark);
@@ -301,6 +305,12 @@ fn settle_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) 
             Err(cause) => return windows.fail(cause),
         }
     }
+}
+
+/// First chunk and count.
+fn chunks_of(window: &CommittedWindow) -> (u64, u64) {
+    let record = window.record();
+    (record.first_chunk, record.chunks.len() as u64)
 }
 
 /// Stores a window. The committed record is consumed: no window is stored without one.

@@ -1,0 +1,74 @@
+//! A folder whose files have no names on the disk, so that a job that is measured leaves nothing there however the process ends.
+
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pageseal_storage::{BufferedFile, Directory, FileIdentity, Folder, RealDirectory, Storage};
+
+/// Files lie in a real folder, on its disk; their names are only kept here.
+#[derive(Debug)]
+pub(super) struct NamelessFolder {
+    path: PathBuf,
+    /// To be synced as often as that of a real job.
+    directory: RealDirectory,
+    names: Mutex<HashMap<OsString, FileIdentity>>,
+}
+
+impl NamelessFolder {
+    /// With one file in it.
+    pub(super) fn new(path: &Path, name: &OsStr, identity: FileIdentity) -> io::Result<Self> {
+        let names = Mutex::new(HashMap::from([(name.to_os_string(), identity)]));
+        Ok(NamelessFolder { path: path.into(), directory: RealDirectory::open(path)?, names })
+    }
+
+    /// Each change is one insert or remove, so a panic elsewhere leaves nothing half done.
+    fn names(&self) -> MutexGuard<'_, HashMap<OsString, FileIdentity>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Folder for NamelessFolder {
+    fn identity_of(&self, name: &OsStr) -> io::Result<Option<FileIdentity>> {
+        Ok(self.names().get(name).copied())
+    }
+
+    fn rename_noreplace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
+        let mut names = self.names();
+        if names.contains_key(to) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let identity = names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        names.insert(to.into(), identity);
+        Ok(())
+    }
+
+    fn remove(&self, name: &OsStr) -> io::Result<()> {
+        self.names().remove(name).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Directory::sync(&self.directory)
+    }
+
+    fn create_whole(
+        &self,
+        name: &OsStr,
+        fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
+    ) -> io::Result<()> {
+        // A handle of its own: where files cannot be without a name, it takes the name away when it is dropped.
+        let file = RealDirectory::open(&self.path)?.create_unnamed()?;
+        let identity = FileIdentity::of(&file)?;
+        let storage: Arc<dyn Storage> = Arc::new(BufferedFile::new(file));
+        fill(&storage)?;
+        self.names().insert(name.into(), identity);
+        Folder::sync(self)
+    }
+
+    /// Only a job that is gone on with opens its journal again, and this one never is.
+    fn open_storage(&self, _name: &OsStr) -> io::Result<Arc<dyn Storage>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
