@@ -2,7 +2,7 @@
 //! in both directions are these two, and `rebuild`, a store that cannot trust what it finds.
 
 use pageseal_crypto::Fingerprint;
-use pageseal_format::journal::{ChunkRecord, Direction, JobKind, RecordKind, WindowRecord};
+use pageseal_format::journal::{ChunkRecord, Direction, RecordKind, WindowRecord};
 use pageseal_format::limits::BLOCK;
 use pageseal_format::{FLAG_HOLE, TableEntry};
 use pageseal_journal::PayloadWriter;
@@ -44,13 +44,7 @@ pub(crate) fn prepare(
     buffer: &mut [u8],
 ) -> Result<PreparedChunks, InterruptCause> {
     let (offset, _) = job.geometry.bytes_of_chunks(run.first, run.count);
-    // An encrypt without records chooses nonces and asks for the content of holes alone.
-    let needs_content = job.record_kind != RecordKind::None
-        || (job.kind, run.direction) != (JobKind::Encrypt, Direction::Forward)
-        || run.holes.contains(&true);
-    if needs_content {
-        read_data(job, buffer, offset)?;
-    }
+    read_data(job, buffer, offset)?;
     prepare_in(job, run, buffer)
 }
 
