@@ -105,6 +105,34 @@ fn pipes_carry_data_and_nothing_else() {
 }
 
 #[test]
+fn a_run_that_failed_does_not_wait_for_input_that_may_never_come() {
+    let (folder, recipient) = Folder::with_key();
+    let mut sealing = folder
+        .command(["encrypt", "--threads", "2", "-r", &recipient, "-o", "-", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(sealing.stdout.take());
+    // Enough for the first piece to be written; then the pipe stays open and silent.
+    let mut stdin = sealing.stdin.take().unwrap();
+    let _ = stdin.write_all(&content(1_100_000));
+    let started = std::time::Instant::now();
+    let status = loop {
+        match sealing.try_wait().unwrap() {
+            Some(status) => break status,
+            None if started.elapsed().as_secs() > 60 => {
+                sealing.kill().unwrap();
+                panic!("it still waits for input after a minute");
+            }
+            None => std::thread::sleep(std::time::Duration::from_millis(10)),
+        }
+    };
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
 fn damage_is_found_named_and_outweighs_everything_else() {
     let (folder, recipient) = Folder::with_key();
     for name in ["good", "bad"] {

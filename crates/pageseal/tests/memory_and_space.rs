@@ -15,7 +15,8 @@ use pageseal::{
 use pageseal_storage::usage::ProcessUsage;
 use support::{Keys, folder, write_content};
 
-const LEN: u64 = 400 << 20;
+/// Long enough for windows of the largest size that is kept in memory.
+const LEN: u64 = 800 << 20;
 const MIB: u64 = 1 << 20;
 
 /// Looks at memory and journal whenever a window is settled.
@@ -42,6 +43,8 @@ fn jobs_stay_within_128_mib_of_private_memory_and_their_extra_disk() {
     let cases = [
         (IoChoice::Buffered, ResilienceChoice::Checksum, 64 * 1024, 64 * MIB),
         (IoChoice::Buffered, ResilienceChoice::Journal, 64 * 1024, 256 * MIB),
+        (IoChoice::Direct, ResilienceChoice::Checksum, 64 * 1024, 64 * MIB),
+        (IoChoice::Direct, ResilienceChoice::Journal, 64 * 1024, 256 * MIB),
         (IoChoice::Mmap, ResilienceChoice::Journal, 64 * 1024, 256 * MIB),
         (IoChoice::Mmap, ResilienceChoice::Journal, MIB, 256 * MIB),
     ];

@@ -81,8 +81,8 @@ impl Storage for BufferedFile {
         Ok(Some(Writers { owner: metadata.uid(), group: mode & 0o020 != 0, others: mode & 0o002 != 0 }))
     }
 
-    fn start_write_back(&self, offset: u64, len: u64) {
-        crate::write_back::start_write_back(&self.file, offset, len);
+    fn start_write_back(&self, offset: u64, len: u64) -> io::Result<()> {
+        crate::write_back::start_write_back(&self.file, offset, len)
     }
 
     fn forget(&self, offset: u64, len: u64) {

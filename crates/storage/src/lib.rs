@@ -30,6 +30,7 @@ pub mod directory;
 #[expect(unsafe_code, reason = "locks of open files have no safe call")]
 pub mod lock;
 pub mod medium;
+pub mod readiness;
 #[expect(unsafe_code, reason = "cachestat has no safe call")]
 pub mod residency;
 #[expect(unsafe_code, reason = "mlock takes an address")]

@@ -71,7 +71,7 @@ impl MappedFile {
 
     /// As [`MappedRange::with_range`] for a range that was handed out before: its pages are not brought in again, which costs
     /// time even where all of them are there. Those that the kernel took away meanwhile are
-    /// faulted in one by one.
+    /// faulted in one by one, and one that cannot be had is a SIGBUS, with what [`MappedRange::with_range`] says of it.
     ///
     /// # Errors
     /// As for `with_range`.

@@ -84,11 +84,12 @@ impl MappedMemory {
         if first >= end {
             return;
         }
+        // Pages in use stay: one that the SIGBUS handler put in place of a lost one is private, and a slice over it would change.
+        let Some(_guard) = self.take(first, end - first) else { return };
         // SAFETY: `[first, end)` lies in the mapping, which was checked above.
         let address = unsafe { self.raw.as_mut_ptr().add(first) };
         // SAFETY: the mapping is shared, so the pages stay in the page cache as they are, dirty ones as dirty ones, and the next
-        // touch of the range finds the same bytes there: for whoever holds a slice of it nothing changes. A page that the SIGBUS
-        // handler put in place of a lost one is private and would be lost, but its mapping is poisoned and not read any more.
+        // touch of the range finds the same bytes there. Nobody holds a slice of it, as the guard shows.
         let _ = unsafe { madvise(address.cast(), end - first, Advice::LinuxDontNeed) };
     }
 

@@ -100,7 +100,12 @@ pub trait Storage: Send + Sync + Debug {
 
     /// Begins to write these bytes to the medium and does not wait, so that the sync that makes them durable finds less to do.
     /// They may get there at any time without it, too.
-    fn start_write_back(&self, _offset: u64, _len: u64) {}
+    ///
+    /// # Errors
+    /// The medium's, as from the sync, which need not tell of them again.
+    fn start_write_back(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Says that these bytes are not needed again soon: a cache may give their memory to others, as far as they are durable.
     fn forget(&self, _offset: u64, _len: u64) {}

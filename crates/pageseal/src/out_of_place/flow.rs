@@ -13,12 +13,15 @@ use crate::job::{Tile, Workers};
 
 /// Runs `read` and `convert` in all workers until one reads the end or fails.
 ///
-/// Of several failures the one of the foremost piece is returned, so that a damaged file is always told by its first damage.
+/// Of several failures the one of the foremost piece is returned, so that a damaged file is always told by its first damage. A piece that
+/// could not be read comes behind all others.
+///
+/// `read` is also given a question, whether the run is over: a stream that has nothing to say must not keep it.
 pub(super) fn run(
     workers: &Workers,
     sink: &Sink,
     control: &Control<'_>,
-    read: impl Fn(&mut Tile) -> Result<Option<Piece>, JobError> + Sync,
+    read: impl Fn(&mut Tile, &dyn Fn() -> bool) -> Result<Option<Piece>, JobError> + Sync,
     convert: impl Fn(&Piece, &mut [u8]) -> Result<(), JobError> + Sync,
 ) -> Result<(), JobError> {
     let flow = Flow { sink, control, failed: AtomicBool::new(false), failure: Mutex::new(None) };
@@ -52,15 +55,20 @@ impl Flow<'_> {
     fn work(
         &self,
         tile: &mut Tile,
-        read: &impl Fn(&mut Tile) -> Result<Option<Piece>, JobError>,
+        read: &impl Fn(&mut Tile, &dyn Fn() -> bool) -> Result<Option<Piece>, JobError>,
         convert: &impl Fn(&Piece, &mut [u8]) -> Result<(), JobError>,
     ) {
         while !self.failed.load(Ordering::Relaxed) {
             if self.control.cancellation.is_cancelled() {
                 return self.fail(u64::MAX, Refusal::Cancelled.into());
             }
-            let piece = match read(tile) {
+            let is_over = || self.failed.load(Ordering::Relaxed) || self.control.cancellation.is_cancelled();
+            let piece = match read(tile, &is_over) {
                 Ok(Some(piece)) => piece,
+                // The end, or nobody wants more; if somebody asked to stop, that is told.
+                Ok(None) if self.control.cancellation.is_cancelled() => {
+                    return self.fail(u64::MAX, Refusal::Cancelled.into());
+                }
                 Ok(None) => return,
                 Err(error) => return self.fail(u64::MAX, error),
             };

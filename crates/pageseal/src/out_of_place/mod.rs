@@ -69,7 +69,7 @@ pub fn encrypt_to(
         &workers,
         &sink,
         control,
-        |tile| source.read(tile, piece_len).map_err(unreadable),
+        |tile, is_over| source.read(tile, piece_len, is_over).map_err(unreadable),
         |piece, bytes| {
             let entries = seal_piece(&made, chunk_log2, piece, bytes)?;
             let mut table = table.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -138,7 +138,7 @@ pub fn decrypt_to(
         &workers,
         &sink,
         control,
-        |tile| {
+        |tile, _| {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(piece) = piece_of(number, geometry.data_len(), piece_len) else { return Ok(None) };
             let read = sealed.data.read_exact_at(tile.slice(piece.len), piece.offset);
@@ -242,7 +242,9 @@ fn write_trailer(
     writer.write_all(slots)?;
     table.seek(SeekFrom::Start(0))?;
     let table_len = io::copy(table, writer)?;
-    debug_assert_eq!(table_len, geometry.chunk_count() * TABLE_ENTRY_LEN as u64);
+    if table_len != geometry.chunk_count() * TABLE_ENTRY_LEN as u64 {
+        return Err(io::Error::other("the table is not whole"));
+    }
     writer.write_all(&vec![0; (table_len.next_multiple_of(BLOCK) - table_len) as usize])?;
     writer.write_all(superblock)
 }

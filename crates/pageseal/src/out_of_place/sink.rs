@@ -83,7 +83,7 @@ impl Sink {
         match &self.kind {
             Kind::Unnamed { behind, .. } => {
                 self.file.write_all_at(bytes, piece.offset)?;
-                behind.wrote(&self.file, piece.offset, bytes.len() as u64);
+                behind.wrote(&self.file, piece.offset, bytes.len() as u64)?;
                 Ok(true)
             }
             Kind::Pipe { turn, changed } => {

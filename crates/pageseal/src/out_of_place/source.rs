@@ -7,13 +7,18 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pageseal_storage::Storage;
 use pageseal_storage::attributes::FileAttributes;
+use pageseal_storage::readiness::wait_readable;
 
 use crate::error::Refusal;
 use crate::job::{Tile, storage_for_reading};
 use crate::target::open_for_reading;
+
+/// How long a stream is waited for before somebody looks whether it is still wanted.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// Where bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +88,14 @@ impl Source {
         }
     }
 
-    /// Reads the next piece of at most `piece_len` bytes into the tile; `None` behind the last one. An empty input is one empty piece.
-    pub(super) fn read(&self, tile: &mut Tile, piece_len: usize) -> io::Result<Option<Piece>> {
+    /// Reads the next piece of at most `piece_len` bytes into the tile; `None` behind the last one, and when `is_over` says that nobody
+    /// wants it any more. An empty input is one empty piece.
+    pub(super) fn read(
+        &self,
+        tile: &mut Tile,
+        piece_len: usize,
+        is_over: &dyn Fn() -> bool,
+    ) -> io::Result<Option<Piece>> {
         match self {
             Source::Whole { data, len, next } => {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -94,7 +105,7 @@ impl Source {
             }
             Source::Stream(stream) => {
                 let mut stream = stream.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                stream.read(tile, piece_len)
+                stream.read(tile, piece_len, is_over)
             }
         }
     }
@@ -102,10 +113,18 @@ impl Source {
     /// A file whose length changed while it was read was not sealed as it was at any one time.
     pub(super) fn check_length(&self) -> io::Result<()> {
         match self {
-            Source::Whole { data, len, .. } if data.len()? != *len => {
-                Err(io::Error::other("its length changed while it was read"))
+            Source::Whole { data, len, .. } => {
+                // The length alone would not do: there are file systems that give more bytes than it says.
+                let ends_here = matches!(
+                    data.read_exact_at(&mut [0], *len),
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof
+                );
+                match data.len()? == *len && ends_here {
+                    true => Ok(()),
+                    false => Err(io::Error::other("it is of another length than it was when it was opened")),
+                }
             }
-            _ => Ok(()),
+            Source::Stream(_) => Ok(()),
         }
     }
 }
@@ -131,16 +150,25 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    fn read(&mut self, tile: &mut Tile, piece_len: usize) -> io::Result<Option<Piece>> {
+    fn read(
+        &mut self,
+        tile: &mut Tile,
+        piece_len: usize,
+        is_over: &dyn Fn() -> bool,
+    ) -> io::Result<Option<Piece>> {
         let len = match self.ahead_len {
-            None => read_full(&mut self.reader, self.ahead.slice(piece_len))?,
+            None => read_full(&mut self.reader, self.ahead.slice(piece_len), is_over)?,
             Some(0) => return Ok(None),
             Some(len) => len,
         };
         let next_len = match len == piece_len {
-            true => read_full(&mut self.reader, tile.slice(piece_len))?,
+            true => read_full(&mut self.reader, tile.slice(piece_len), is_over)?,
             false => 0,
         };
+        // What was read may then be a part of a piece.
+        if is_over() {
+            return Ok(None);
+        }
         std::mem::swap(&mut self.ahead, tile);
         self.ahead_len = Some(next_len);
         let piece = Piece { number: self.number, offset: self.offset, len, is_last: next_len == 0 };
@@ -150,10 +178,14 @@ impl Stream {
     }
 }
 
-/// Fills the buffer as far as the stream goes.
-fn read_full(reader: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Fills the buffer as far as the stream goes, unless it is over before.
+fn read_full(reader: &mut File, buffer: &mut [u8], is_over: &dyn Fn() -> bool) -> io::Result<usize> {
     let mut filled = 0;
-    while filled < buffer.len() {
+    while filled < buffer.len() && !is_over() {
+        // Whoever writes into the pipe may take hours for the next byte.
+        if !wait_readable(&*reader, PATIENCE)? {
+            continue;
+        }
         match reader.read(&mut buffer[filled..]) {
             Ok(0) => break,
             Ok(count) => filled += count,
@@ -190,7 +222,7 @@ mod tests {
                 let mut end = 0;
                 let mut pieces = 0;
                 let mut was_last = false;
-                while let Some(piece) = source.read(&mut tile, 1024).unwrap() {
+                while let Some(piece) = source.read(&mut tile, 1024, &|| false).unwrap() {
                     assert!(!was_last);
                     assert_eq!((piece.number, piece.offset), (pieces, end));
                     (end, pieces, was_last) = (end + piece.len as u64, pieces + 1, piece.is_last);

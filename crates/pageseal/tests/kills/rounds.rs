@@ -21,13 +21,14 @@ const LEN_BYTES: u64 = (96 << 20) - 12_345;
 /// Attempts to kill a job before it is done.
 const ATTEMPTS: u64 = 6;
 
-const PAIRS: [(IoChoice, ResilienceChoice); 7] = [
+const PAIRS: [(IoChoice, ResilienceChoice); 8] = [
     (IoChoice::Buffered, ResilienceChoice::Checksum),
     (IoChoice::Mmap, ResilienceChoice::Journal),
     (IoChoice::Buffered, ResilienceChoice::Process),
     (IoChoice::Mmap, ResilienceChoice::Process),
     (IoChoice::Buffered, ResilienceChoice::Journal),
     (IoChoice::Direct, ResilienceChoice::Checksum),
+    (IoChoice::Direct, ResilienceChoice::Journal),
     (IoChoice::Direct, ResilienceChoice::Process),
 ];
 
