@@ -111,6 +111,10 @@ fn at(job: JobKind, (phase, direction): Step) -> Option<(MemLog, Journal)> {
 }
 
 #[test]
+#[cfg_attr(
+    miri,
+    ignore = "every phase of every job, which takes Miri half an hour; the others walk the same code"
+)]
 fn exactly_the_legal_steps_are_taken() {
     for job in [Encrypt, Decrypt] {
         let legal = legal(job);
@@ -144,6 +148,10 @@ fn exactly_the_legal_steps_are_taken() {
 }
 
 #[test]
+#[cfg_attr(
+    miri,
+    ignore = "every phase of every job, which takes Miri half an hour; the others walk the same code"
+)]
 fn every_phase_is_durable_and_found_again() {
     for job in [Encrypt, Decrypt] {
         for step in PHASES.iter().flat_map(|&p| [(p, Forward), (p, Backward)]) {
