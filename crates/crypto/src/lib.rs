@@ -37,6 +37,7 @@ mod rebuild_search;
 mod secret;
 mod slot_info;
 mod suite;
+mod tear_search;
 mod xaes;
 mod xchacha;
 
@@ -51,7 +52,9 @@ pub use job_key::{JobKey, WRAPPED_FILE_KEY_BYTES};
 pub use keys::{DerivedKeys, FileKey, KeyContext};
 pub use mac::MacKey;
 pub use random::{fill_random, random_nonce};
-pub use rebuild::{ExpectedBlocks, Form, RebuildError, Rebuilt, SECTOR_BYTES, rebuild_chunk};
+pub use rebuild::{
+    ExpectedBlocks, Form, RebuildError, Rebuilt, SECTOR_BYTES, TEAR_UNIT_BYTES, Torn, rebuild_chunk,
+};
 pub use secret::MemoryLock;
 pub use slot_info::SlotInfoKey;
 pub use suite::{Suite, UnknownSuite, UnknownSuiteName};

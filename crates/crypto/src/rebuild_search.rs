@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use crate::aegis_recovery::UNIT_BYTES;
 use crate::chunk::RecoveryStream;
 use crate::fingerprint::BLOCK_BYTES;
-use crate::rebuild::{Form, RebuildError, SECTOR_BYTES};
+use crate::rebuild::{Form, RebuildError, SECTOR_BYTES, Torn};
+use crate::tear_search::find_tear;
 
 // Whatever comes before a sector is whole units.
 const _: () = assert!(SECTOR_BYTES.is_multiple_of(UNIT_BYTES));
@@ -33,7 +34,7 @@ pub(crate) enum Shape {
 }
 
 /// Reads one form of the chunk.
-enum Reader<'a> {
+pub(crate) enum Reader<'a> {
     Plain,
     Sealed(RecoveryStream<'a>),
 }
@@ -48,7 +49,7 @@ impl<'a> Reader<'a> {
 
     /// Reads the bytes at `start` of the chunk, which are `stored`, as if they had this form. `chunk`
     /// holds the plaintext before them and takes theirs.
-    fn read(&mut self, chunk: &mut [u8], start: usize, stored: &[u8]) {
+    pub(crate) fn read(&mut self, chunk: &mut [u8], start: usize, stored: &[u8]) {
         let range = start..start + stored.len();
         match self {
             Reader::Plain => chunk[range].copy_from_slice(stored),
@@ -69,7 +70,7 @@ impl<'a> Reader<'a> {
 
 /// Readers of both forms of a chunk.
 pub(crate) struct Readers<'a> {
-    old: Reader<'a>,
+    pub(crate) old: Reader<'a>,
     new: Reader<'a>,
 }
 
@@ -94,6 +95,8 @@ pub(crate) struct BlockSearch<'a> {
     pub(crate) offset_bytes: usize,
     /// Its number in the file, for errors.
     pub(crate) number: u64,
+    /// Which mixtures there can be.
+    pub(crate) torn: Torn,
     /// Whether a plaintext has the block's fingerprint.
     pub(crate) confirms: &'a dyn Fn(&[u8]) -> bool,
 }
@@ -145,13 +148,17 @@ impl BlockSearch<'_> {
     ) -> Result<(), RebuildError> {
         let mut search = MixedSearch { block: self, readers, chunk, whole, found: None };
         search.try_sectors(0)?;
-        let no_match = RebuildError::NoMatch { block: self.number };
-        let found = search.found.ok_or(no_match)?;
+        let MixedSearch { found, whole: [_, new], .. } = search;
+        let found = match (found, self.torn) {
+            (None, Torn::InOrder) => find_tear(self, readers, chunk, &new)?,
+            (found, _) => found,
+        };
+        let found = found.ok_or(RebuildError::NoMatch { block: self.number })?;
         chunk[self.offset_bytes..].copy_from_slice(&found);
         Ok(())
     }
 
-    fn ambiguous(&self) -> RebuildError {
+    pub(crate) fn ambiguous(&self) -> RebuildError {
         RebuildError::Ambiguous { block: self.number }
     }
 }
@@ -246,7 +253,8 @@ mod tests {
         let meta = ChunkMeta { index: 0, is_final: true, nonce: [3; 24], epoch: 0, flags: 0 };
         let new = Form::Sealed { cipher: &cipher, meta };
         let stored = [0; SECTORS * SECTOR_BYTES];
-        let search = BlockSearch { stored: &stored, offset_bytes: 0, number: 77, confirms };
+        let search =
+            BlockSearch { stored: &stored, offset_bytes: 0, number: 77, torn: Torn::BySectors, confirms };
         let mut readers = Readers::new(&Form::Plain, &new, stored.len());
         search.run(&mut readers, &mut [0; SECTORS * SECTOR_BYTES])
     }

@@ -5,7 +5,7 @@ mod common;
 use common::{fingerprints, keys, keys_of, lengths, meta, noise};
 use pageseal_crypto::{
     BLOCK_BYTES, ChunkMeta, DerivedKeys, ExpectedBlocks, Fingerprint, Form, RebuildError, Rebuilt,
-    SECTOR_BYTES, Suite, rebuild_chunk,
+    SECTOR_BYTES, Suite, TEAR_UNIT_BYTES, Torn, rebuild_chunk,
 };
 use proptest::prelude::*;
 
@@ -68,9 +68,18 @@ impl Case {
     }
 
     fn rebuild(&self, buf: &mut [u8]) -> Result<Rebuilt, RebuildError> {
+        self.rebuild_torn(buf, Torn::BySectors)
+    }
+
+    fn rebuild_torn(&self, buf: &mut [u8], torn: Torn) -> Result<Rebuilt, RebuildError> {
         let old = form(&self.old_keys, self.old_meta);
         let new = form(&self.new_keys, self.new_meta);
-        rebuild_chunk(buf, &old, &new, &self.expected())
+        rebuild_chunk(buf, &old, &new, torn, &self.expected())
+    }
+
+    /// New before `place`, old from there on.
+    fn torn_at(&self, place: usize) -> Vec<u8> {
+        [&self.new[..place], &self.old[place..]].concat()
     }
 
     fn expected(&self) -> ExpectedBlocks<'_> {
@@ -206,6 +215,55 @@ fn a_tear_within_a_sector_is_reported() {
 }
 
 #[test]
+fn a_store_in_order_can_have_stopped_at_any_unit() {
+    let plaintext = noise(10, 2 * BLOCK_BYTES + 45);
+    let whole = plaintext.len() / TEAR_UNIT_BYTES * TEAR_UNIT_BYTES;
+    // Every place of the last block, and in the others every place of the first sector and some of the rest.
+    let dense = (BLOCK_BYTES..BLOCK_BYTES + SECTOR_BYTES).step_by(TEAR_UNIT_BYTES);
+    let sparse = (0..2 * BLOCK_BYTES).step_by(37 * TEAR_UNIT_BYTES);
+    let last = (2 * BLOCK_BYTES..whole).step_by(TEAR_UNIT_BYTES);
+    for case in cases(&plaintext) {
+        for place in dense.clone().chain(sparse.clone()).chain(last.clone()).chain(whole..=plaintext.len()) {
+            let mut buf = case.torn_at(place);
+            let rebuilt = case.rebuild_torn(&mut buf, Torn::InOrder).unwrap();
+            assert!(buf == plaintext, "torn at {place}");
+            assert!(rebuilt.mixed_blocks <= 1);
+        }
+    }
+}
+
+#[test]
+fn each_block_can_be_torn_once() {
+    let plaintext = noise(11, 3 * BLOCK_BYTES);
+    for case in cases(&plaintext) {
+        let block = |number: usize, place: usize| {
+            let (start, end) = (number * BLOCK_BYTES, (number + 1) * BLOCK_BYTES);
+            [&case.new[start..start + place], &case.old[start + place..end]].concat()
+        };
+        let mut buf = [block(0, 8), block(1, 2048 + 24), block(2, 4088)].concat();
+        let rebuilt = case.rebuild_torn(&mut buf, Torn::InOrder).unwrap();
+        assert_eq!((buf == plaintext, rebuilt.mixed_blocks), (true, 3));
+    }
+}
+
+#[test]
+fn what_no_store_in_order_leaves_is_reported() {
+    let plaintext = noise(12, BLOCK_BYTES);
+    for case in cases(&plaintext) {
+        let backwards = [&case.old[..704], &case.new[704..]].concat();
+        let within_a_unit = case.torn_at(701);
+        let twice = [&case.new[..16], &case.old[16..40], &case.new[40..48], &case.old[48..]].concat();
+        let mut changed = case.torn_at(704);
+        changed[3000] ^= 1;
+        for mut buf in [backwards, within_a_unit, twice, changed] {
+            let error = RebuildError::NoMatch { block: FIRST_BLOCK };
+            assert_eq!(case.rebuild_torn(&mut buf, Torn::InOrder), Err(error));
+            assert!(buf.iter().all(|byte| *byte == 0), "not wiped");
+        }
+    }
+}
+
+#[test]
 fn fingerprints_of_another_job_or_place_confirm_nothing() {
     let plaintext = noise(7, 2 * BLOCK_BYTES);
     for mut case in cases(&plaintext) {
@@ -238,7 +296,8 @@ fn the_number_of_fingerprints_must_fit() {
 fn a_chunk_that_was_to_stay_plain_is_verified() {
     let case = Case::new(Suite::Aegis256X2, Change::Sealed, noise(9, 6000));
     let mut buf = case.plaintext.clone();
-    let rebuilt = rebuild_chunk(&mut buf, &Form::Plain, &Form::Plain, &case.expected()).unwrap();
+    let rebuilt =
+        rebuild_chunk(&mut buf, &Form::Plain, &Form::Plain, Torn::InOrder, &case.expected()).unwrap();
     assert_eq!((buf, rebuilt.old_blocks), (case.plaintext, 2));
 }
 

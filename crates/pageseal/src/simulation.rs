@@ -94,7 +94,7 @@ impl Choices {
             Sizes::Real => None,
         };
         let resilience = self.resilience;
-        Plan { io, resilience, record_kind: record_kind(io, resilience), fixed_sizes }
+        Plan { io, resilience, record_kind: record_kind(resilience), fixed_sizes }
     }
 }
 

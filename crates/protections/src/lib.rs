@@ -33,11 +33,15 @@ pub enum Protection {
     SuperblockPair,
     /// A nonce that was used is used again only for the same bytes; off: for any.
     NonceRule,
+    /// A store into a mapping without a logged window goes in ascending order; off: in any.
+    StoreInOrder,
+    /// Recovery finds where such a store was stopped; off: it knows only whole sectors.
+    TearSearch,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 10] = [
+    pub const ALL: [Protection; 12] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -48,6 +52,8 @@ impl Protection {
         Protection::TruncateOrder,
         Protection::SuperblockPair,
         Protection::NonceRule,
+        Protection::StoreInOrder,
+        Protection::TearSearch,
     ];
 
     /// The name that [`VARIABLE`] takes.
@@ -64,6 +70,8 @@ impl Protection {
             Protection::TruncateOrder => "truncate-order",
             Protection::SuperblockPair => "superblock-pair",
             Protection::NonceRule => "nonce-rule",
+            Protection::StoreInOrder => "store-in-order",
+            Protection::TearSearch => "tear-search",
         }
     }
 }

@@ -55,6 +55,8 @@ mod mapped;
 #[expect(unsafe_code, reason = "slices over a mapping")]
 mod mapped_memory;
 mod memory;
+#[expect(unsafe_code, reason = "stores that the compiler must not reorder")]
+mod ordered_store;
 #[expect(unsafe_code, reason = "io_uring takes addresses")]
 mod ring;
 mod space;
@@ -74,4 +76,5 @@ pub use folder::Folder;
 pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
 pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;
+pub use ordered_store::STORE_UNIT_BYTES;
 pub use storage::{MappedRange, Storage, Writers};

@@ -9,8 +9,8 @@ use rustix::{
 };
 
 use crate::{
-    BufferedFile, MappedRange, Storage, StorageError, Writers, mapped_memory::MappedMemory, space,
-    storage::range_end,
+    BufferedFile, MappedRange, Storage, StorageError, Writers, mapped_memory::MappedMemory,
+    ordered_store::store_in_order, space, storage::range_end,
 };
 
 /// How much is brought in by one call: large enough to make the call's cost vanish, small enough that
@@ -154,6 +154,17 @@ impl MappedFile {
 impl MappedRange for MappedFile {
     fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
         self.with_exclusive(offset, len, true, f)
+    }
+
+    fn replace(&self, offset: u64, new: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+        let mut may = false;
+        self.with_exclusive(offset, new.len(), true, &mut |bytes| {
+            may = check(bytes);
+            if may {
+                store_in_order(bytes, new);
+            }
+        })?;
+        Ok(may)
     }
 
     fn release(&self, offset: u64, len: usize) {

@@ -153,6 +153,20 @@ pub trait MappedRange: Send + Sync {
     /// and whatever it computed must be thrown away.
     fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()>;
 
+    /// Shows `check` the file's own bytes, as many as `new` has from `offset` on, and if it says yes, stores `new` over them
+    /// **in ascending order**: a process that is killed on the way leaves the range new up to one place and old from there on, and
+    /// the place is a multiple of [`STORE_UNIT_BYTES`](crate::STORE_UNIT_BYTES) from `offset` or one of the last bytes. Returns
+    /// what `check` said.
+    ///
+    /// Against a power cut that is no promise at all, as for [`with_range`](Self::with_range): pages reach the disk in any order.
+    ///
+    /// # Errors
+    /// As for [`with_range`](Self::with_range).
+    ///
+    /// # Panics
+    /// If `offset` is not a multiple of the unit.
+    fn replace(&self, offset: u64, new: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool>;
+
     /// Says that this range will not be handed out again soon. Its pages stay in the cache with their content, and only leave the
     /// page tables, which costs less here, beside other work, than for the whole mapping when it goes.
     fn release(&self, _offset: u64, _len: usize) {}

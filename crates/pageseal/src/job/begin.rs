@@ -225,8 +225,8 @@ fn keeps(data: &dyn Storage, header: &JournalHeader) -> Keeps {
         Keeps::Nothing
     } else if data.prefers_large_requests() {
         Keeps::Windows(tiles())
-    } else if data.as_mapped().is_some() && header.record_kind == RecordKind::FingerprintsAndPayload {
-        Keeps::Logged(tiles())
+    } else if data.as_mapped().is_some() && header.record_kind != RecordKind::None {
+        Keeps::Sealed(tiles())
     } else {
         Keeps::Nothing
     }

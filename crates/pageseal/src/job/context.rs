@@ -39,8 +39,8 @@ pub(crate) enum Keeps {
     Nothing,
     /// All of it: it was read by one large request, ahead of time, and is written by one.
     Windows(Tiles),
-    /// The ciphertext that was logged, to be stored as it is. *Store* looks at what it replaces in the mapping.
-    Logged(Tiles),
+    /// Where windows become sealed, the ciphertext, to be stored as it is. *Store* looks at what it replaces in the mapping.
+    Sealed(Tiles),
 }
 
 /// A running job: the file, its keys and the choices that its journal fixes.

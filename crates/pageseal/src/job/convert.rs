@@ -7,6 +7,7 @@ use pageseal_format::limits::BLOCK;
 use pageseal_format::{FLAG_HOLE, TableEntry};
 use pageseal_journal::PayloadWriter;
 use pageseal_protections::{Protection, is_on};
+use pageseal_storage::MappedRange;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::context::{JobContext, Side, io_cause};
@@ -35,6 +36,8 @@ pub(crate) struct Run<'a> {
     pub(crate) holes: &'a [bool],
     /// Where the ciphertext is logged to, and the offset of the window's first byte.
     pub(crate) payload: Option<(&'a PayloadWriter, u64)>,
+    /// Whether chunks that become sealed are sealed at once: to be logged, or because they stay in memory until they are stored.
+    pub(crate) seals: bool,
 }
 
 /// Reads a run of chunks into a buffer of its length and prepares it there.
@@ -49,14 +52,14 @@ pub(crate) fn prepare(
 }
 
 /// Authenticates the chunks that the buffer holds, if they are sealed, fingerprints their plaintext and chooses the entries that they
-/// will be sealed under. With `payload`, the ciphertext goes to the journal, and the buffer holds it afterwards; without, it
-/// holds the plaintext.
+/// will be sealed under. With `payload`, the ciphertext goes to the journal. With `seals`, the buffer holds the ciphertext
+/// afterwards, without, the plaintext.
 pub(crate) fn prepare_in(
     job: &JobContext,
     run: &Run<'_>,
     buffer: &mut [u8],
 ) -> Result<PreparedChunks, InterruptCause> {
-    let &Run { direction, first, count, old_entries, holes, payload } = run;
+    let &Run { direction, first, count, old_entries, holes, payload, seals } = run;
     let (offset, _) = job.geometry.bytes_of_chunks(first, count);
     let (from, to) = job.sides(direction);
     let mut nonces = vec![[0_u8; 24]; count as usize];
@@ -93,13 +96,14 @@ pub(crate) fn prepare_in(
                 entry
             }
         };
-        let new = match (payload, to) {
-            (Some((writer, window_offset)), Side::Sealed) => {
-                let tag = seal(job, chunk, &new, piece);
+        let new = if seals && to == Side::Sealed {
+            let tag = seal(job, chunk, &new, piece);
+            if let Some((writer, window_offset)) = payload {
                 write_payload(writer, job.geometry.chunk_offset(chunk) - window_offset, piece)?;
-                TableEntry { tag, ..new }
             }
-            _ => new,
+            TableEntry { tag, ..new }
+        } else {
+            new
         };
         prepared.chunks.push(ChunkRecord { new, old });
     }
@@ -204,9 +208,9 @@ pub(crate) fn convert_in(
     Ok(entries)
 }
 
-/// Stores ciphertext that was sealed, logged and kept in memory, over the plaintext in the mapping, which is compared with
+/// Stores ciphertext that was sealed for the record and kept in memory, over the plaintext in the mapping, which is compared with
 /// the record first. The bytes that are stored do not depend on what is compared, so looking at the mapping itself is enough.
-pub(crate) fn store_logged(
+pub(crate) fn store_sealed(
     job: &JobContext,
     record: &WindowRecord,
     first: u64,
@@ -218,17 +222,32 @@ pub(crate) fn store_logged(
     };
     let (offset, _) = job.geometry.bytes_of_chunks(first, count);
     let mut compared = Ok(());
-    let stored = mapped.with_range(offset, sealed.len(), &mut |bytes| {
+    let stored = replace(mapped, offset, sealed, &mut |bytes| {
         compared = (first..first + count).try_for_each(|chunk| {
             let start = (job.geometry.chunk_offset(chunk) - offset) as usize;
             compare(job, record, chunk, &bytes[start..start + job.geometry.chunk_len(chunk) as usize])
         });
-        if compared.is_ok() {
-            bytes.copy_from_slice(sealed);
-        }
+        compared.is_ok()
     });
     stored.map_err(|source| io_cause("writing", offset, source))?;
     compared
+}
+
+/// Stores into the mapping if `check` agrees with what is there, in order, so that a kill leaves what fingerprints can tell apart.
+fn replace(
+    mapped: &dyn MappedRange,
+    offset: u64,
+    bytes: &[u8],
+    check: &mut dyn FnMut(&[u8]) -> bool,
+) -> std::io::Result<()> {
+    if is_on(Protection::StoreInOrder) {
+        return mapped.replace(offset, bytes, check).map(drop);
+    }
+    mapped.with_range(offset, bytes.len(), &mut |range| {
+        if check(range) {
+            range.copy_from_slice(bytes);
+        }
+    })
 }
 
 /// The zero-copy store: the cipher works on the file's own pages. Only for a job without records, which promises nothing about
@@ -381,7 +400,7 @@ pub(super) fn write_data(job: &JobContext, bytes: &[u8], offset: u64) -> Result<
         return Ok(());
     }
     let result = match job.data.as_mapped() {
-        Some(mapped) => mapped.with_range(offset, bytes.len(), &mut |range| range.copy_from_slice(bytes)),
+        Some(mapped) => replace(mapped, offset, bytes, &mut |_| true),
         None => job.data.write_all_at(bytes, offset),
     };
     result.map_err(|source| io_cause("writing", offset, source))

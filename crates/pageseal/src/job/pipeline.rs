@@ -190,7 +190,7 @@ fn prepare_and_commit(
         Some(journal.reserve_slot(first, count).map_err(journal_cause)?)
     };
     let mut kept = match &job.keeps {
-        Keeps::Logged(tiles) if job.sides(direction).1 == Side::Sealed => Some(tiles.take()),
+        Keeps::Sealed(tiles) if job.sides(direction).1 == Side::Sealed => Some(tiles.take()),
         _ => ahead.take(first, count)?,
     };
     if let Some((first, count)) = next {
@@ -239,10 +239,11 @@ fn prepare_window(
     let holes = (first..first + count).map(|chunk| job.is_hole(chunk)).collect::<Result<Vec<_>, _>>()?;
     let (window_offset, window_len) = job.geometry.bytes_of_chunks(first, count);
     let payload = writer.as_ref().map(|writer| (writer, window_offset));
+    let seals = writer.is_some() || (kept.is_some() && matches!(job.keeps, Keeps::Sealed(_)));
     let run_of = |skip: u64, part: u64| {
         let range = skip as usize..(skip + part) as usize;
         let (old_entries, holes) = (entries.get(range.clone()).unwrap_or(&[]), &holes[range]);
-        convert::Run { direction, first: first + skip, count: part, old_entries, holes, payload }
+        convert::Run { direction, first: first + skip, count: part, old_entries, holes, payload, seals }
     };
     let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
     let items = count.div_ceil(step);
@@ -322,16 +323,16 @@ fn store_window(job: &JobContext, ready: ReadyWindow) -> Result<StoredWindow, In
     let items = count.div_ceil(step);
     let entries = match (kept, &job.keeps) {
         (Some(tile), Keeps::Windows(tiles)) => store_kept(job, record, tile, tiles)?,
-        (Some(mut tile), Keeps::Logged(tiles)) => {
+        (Some(mut tile), Keeps::Sealed(tiles)) => {
             let (_, len) = job.geometry.bytes_of_chunks(first, count);
             let parts = Parts::new(tile.slice(len as usize), step * job.geometry.chunk_len_bytes());
             job.workers.for_each(items, |item, _| {
                 let (skip, part) = part_of(item, step, count);
-                convert::store_logged(job, record, first + skip, part, &parts.part(item))
+                convert::store_sealed(job, record, first + skip, part, &parts.part(item))
             })?;
             drop(parts);
             tiles.give_back(tile);
-            record.chunks.iter().map(|chunk| chunk.new).collect()
+            entries_of(record)
         }
         _ => {
             let entries = job.workers.for_each(items, |item, tile| {
@@ -358,7 +359,7 @@ fn store_kept(
     let is_sealed =
         record.kind == RecordKind::FingerprintsAndPayload && job.sides(record.direction).1 == Side::Sealed;
     let entries = if is_sealed {
-        record.chunks.iter().map(|chunk| chunk.new).collect()
+        entries_of(record)
     } else {
         let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
         let parts = Parts::new(buffer, step * job.geometry.chunk_len_bytes());
@@ -373,6 +374,11 @@ fn store_kept(
     punch_holes(job, record, first, count, buffer)?;
     tiles.give_back(tile);
     Ok(entries)
+}
+
+/// The entries that the record gives the window's chunks.
+fn entries_of(record: &WindowRecord) -> Vec<TableEntry> {
+    record.chunks.iter().map(|chunk| chunk.new).collect()
 }
 
 /// Brings a window that an earlier run left in flight to its new form, from whatever it is in, and settles it.

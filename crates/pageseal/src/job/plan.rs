@@ -14,8 +14,8 @@ use crate::options::{IoChoice, ResilienceChoice};
 const LARGEST_WINDOW_BYTES: u64 = 64 << 20;
 /// Windows of a job that logs whole windows: with the ring they stay far below the 256 MiB of extra disk.
 const LARGEST_LOGGED_WINDOW_BYTES: u64 = 32 << 20;
-/// Windows of a job that logs them and waits for no sync: small ones stay in the processor's caches on their way.
-const LARGEST_UNSYNCED_LOGGED_WINDOW_BYTES: u64 = 4 << 20;
+/// Windows of a job that stores into a mapping and waits for no sync: small ones stay in the processor's caches on their way.
+const LARGEST_UNSYNCED_MAPPED_WINDOW_BYTES: u64 = 4 << 20;
 /// Windows of a job that keeps them in memory between *prepare* and *store*: three of them are on their way at a time, and with
 /// everything else they must stay below 128 MiB.
 pub(crate) const LARGEST_KEPT_WINDOW_BYTES: u64 = 24 << 20;
@@ -145,25 +145,30 @@ pub(crate) fn plan(
         ResilienceChoice::Process => (Resilience::Process, None),
         ResilienceChoice::None => (Resilience::None, None),
     };
-    let record_kind = record_kind(io, resilience);
+    let record_kind = record_kind(resilience);
     Ok((Plan { io, resilience, record_kind, fixed_sizes: None }, notice))
 }
 
-/// What a window's record must hold so that the store can be interrupted anywhere. A kill can stop a store into a
-/// mapping in the middle of a sector, which fingerprints cannot undo; a `pwrite` ends at a page.
-pub(crate) fn record_kind(io: Io, resilience: Resilience) -> RecordKind {
-    match (resilience, io) {
-        (Resilience::None, _) => RecordKind::None,
-        (Resilience::Journal, _) | (Resilience::Process, Io::Mmap) => RecordKind::FingerprintsAndPayload,
-        (Resilience::Checksum | Resilience::Process, _) => RecordKind::Fingerprints,
+/// What a window's record must hold so that the store can be interrupted anywhere. A power cut can leave any mixture of bytes of a
+/// page that was being stored into, which fingerprints cannot undo. A kill leaves a store that goes in order torn at one
+/// place, which they can.
+pub(crate) fn record_kind(resilience: Resilience) -> RecordKind {
+    match resilience {
+        Resilience::None => RecordKind::None,
+        Resilience::Journal => RecordKind::FingerprintsAndPayload,
+        Resilience::Checksum | Resilience::Process => RecordKind::Fingerprints,
     }
 }
 
-/// The store of a resumed job, if the records that its journal has allow it. `has_direct`: whether the file was opened for direct
+/// The store of a resumed job, if its resilience allows it. `has_direct`: whether the file was opened for direct
 /// I/O.
-pub(crate) fn io_for_records(choice: IoChoice, records: RecordKind, has_direct: bool) -> Result<Io, Refusal> {
-    match (choice, records) {
-        (IoChoice::Mmap, RecordKind::Fingerprints) => Err(Refusal::UnsoundPair),
+pub(crate) fn io_to_resume(
+    choice: IoChoice,
+    resilience: Resilience,
+    has_direct: bool,
+) -> Result<Io, Refusal> {
+    match (choice, resilience) {
+        (IoChoice::Mmap, Resilience::Checksum) => Err(Refusal::UnsoundPair),
         (IoChoice::Mmap, _) => Ok(Io::Mmap),
         (IoChoice::Auto | IoChoice::Direct, _) if has_direct => Ok(Io::Direct),
         _ => Ok(Io::Buffered),
@@ -184,7 +189,7 @@ fn window_sizes(geometry: &Geometry, plan: &Plan) -> WindowSizes {
     let step = WINDOW_CHUNK_MULTIPLE * geometry.chunk_len_bytes();
     let logged = records == RecordKind::FingerprintsAndPayload;
     let largest = match plan.io {
-        _ if logged && plan.resilience == Resilience::Process => LARGEST_UNSYNCED_LOGGED_WINDOW_BYTES,
+        Io::Mmap if plan.resilience == Resilience::Process => LARGEST_UNSYNCED_MAPPED_WINDOW_BYTES,
         Io::Direct => LARGEST_KEPT_WINDOW_BYTES,
         Io::Mmap if logged => LARGEST_KEPT_WINDOW_BYTES,
         Io::Buffered if logged => LARGEST_LOGGED_WINDOW_BYTES,
@@ -224,7 +229,7 @@ mod tests {
                 let stores = [Io::Buffered, Io::Direct, Io::Mmap];
                 let modes = [Resilience::Checksum, Resilience::Journal, Resilience::Process];
                 for (io, resilience) in stores.into_iter().flat_map(|io| modes.map(|mode| (io, mode))) {
-                    let record_kind = record_kind(io, resilience);
+                    let record_kind = record_kind(resilience);
                     let bound = if record_kind == RecordKind::Fingerprints { 64 << 20 } else { 256 << 20 };
                     let plan = Plan { io, resilience, record_kind, fixed_sizes: None };
                     let sizes = window_sizes(&geometry, &plan);
@@ -247,16 +252,18 @@ mod tests {
             Err(Refusal::DataLossNotAccepted)
         ));
         assert!(check_choices(IoChoice::Auto, ResilienceChoice::None, true).is_ok());
-        assert!(io_for_records(IoChoice::Mmap, RecordKind::Fingerprints, false).is_err());
-        assert_eq!(io_for_records(IoChoice::Direct, RecordKind::Fingerprints, false).unwrap(), Io::Buffered);
-        assert_eq!(io_for_records(IoChoice::Buffered, RecordKind::Fingerprints, true).unwrap(), Io::Buffered);
-        assert_eq!(io_for_records(IoChoice::Auto, RecordKind::Fingerprints, true).unwrap(), Io::Direct);
+        assert!(io_to_resume(IoChoice::Mmap, Resilience::Checksum, false).is_err());
+        assert_eq!(io_to_resume(IoChoice::Direct, Resilience::Checksum, false).unwrap(), Io::Buffered);
+        assert_eq!(io_to_resume(IoChoice::Buffered, Resilience::Checksum, true).unwrap(), Io::Buffered);
+        assert_eq!(io_to_resume(IoChoice::Auto, Resilience::Checksum, true).unwrap(), Io::Direct);
     }
 
     #[test]
-    fn a_mapping_is_never_protected_by_fingerprints_alone() {
-        for resilience in [Resilience::Journal, Resilience::Process] {
-            assert_eq!(record_kind(Io::Mmap, resilience), RecordKind::FingerprintsAndPayload);
+    fn fingerprints_alone_protect_a_mapping_from_kills_only() {
+        for (resilience, is_sound) in [(Resilience::Checksum, false), (Resilience::Process, true)] {
+            assert_eq!(record_kind(resilience), RecordKind::Fingerprints);
+            assert_eq!(io_to_resume(IoChoice::Mmap, resilience, false).is_ok(), is_sound);
         }
+        assert_eq!(record_kind(Resilience::Journal), RecordKind::FingerprintsAndPayload);
     }
 }

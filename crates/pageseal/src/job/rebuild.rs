@@ -1,8 +1,8 @@
 //! Storing a window that an earlier run left in flight: its sectors are in any mixture of old and new.
 
-use pageseal_crypto::{ExpectedBlocks, Form, RebuildError, rebuild_chunk};
+use pageseal_crypto::{ExpectedBlocks, Form, RebuildError, Torn, rebuild_chunk};
 use pageseal_format::TableEntry;
-use pageseal_format::journal::{ChunkRecord, RecordKind};
+use pageseal_format::journal::{ChunkRecord, RecordKind, Resilience};
 use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal};
 use pageseal_protections::{Protection, is_on};
@@ -149,7 +149,7 @@ fn from_whole_form(
     Ok(false)
 }
 
-/// Sector by sector, each block against its fingerprint.
+/// Part by part, each block against its fingerprint.
 fn from_mixture(
     job: &JobContext,
     window: &CommittedWindow,
@@ -170,7 +170,12 @@ fn from_mixture(
         first_block,
         fingerprints,
     };
-    rebuild_chunk(buffer, &form(from, &planned.old), &form(to, &planned.new), &expected)
+    // Only a job of this resilience stores into a mapping without a logged window, and whoever goes on with it may store otherwise.
+    let torn = match job.resilience {
+        Resilience::Process if is_on(Protection::TearSearch) => Torn::InOrder,
+        _ => Torn::BySectors,
+    };
+    rebuild_chunk(buffer, &form(from, &planned.old), &form(to, &planned.new), torn, &expected)
         .map(|_| ())
         .map_err(|error| InterruptCause::Damaged(damage(chunk, &error)))
 }

@@ -14,7 +14,7 @@ use super::active::{ActiveJob, JournalPlace};
 use super::begin::{context, storage};
 use super::belongs::{check_belongs, growing_was_undone};
 use super::journal_file::journal_place;
-use super::plan::io_for_records;
+use super::plan::io_to_resume;
 use super::store_choice::prepare_store;
 use super::unlock::{open_journal, unlock};
 use super::workers::Workers;
@@ -97,7 +97,7 @@ pub(crate) fn continue_on(
     let phase = unlocked.replay.phase;
     check_wish(&target, &header, &phase, options, wish)?;
     unlocked.journal.set_boot_id(running_boot(&target));
-    let io = io_for_records(options.io, header.record_kind, target.direct.is_some())?;
+    let io = io_to_resume(options.io, header.resilience, target.direct.is_some())?;
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes(), &*target.surroundings)?;
     check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
     // The run that made the journal may have been killed between giving it its name and making that durable.

@@ -9,7 +9,7 @@ use super::site::{Ending, History, Keys, Site};
 use super::start::Start;
 use super::tally::Tally;
 use crate::Generator;
-use crate::disk::{Choices, Fault, Moment, Operation, SECTOR, State, combinations};
+use crate::disk::{Choices, Fault, Moment, Operation, SECTOR, State, Storing, combinations, places_of_a_cut};
 use pageseal::simulation::Sizes;
 
 /// How thoroughly a run is looked at.
@@ -200,31 +200,46 @@ fn hash_of(path: &DefaultHasher, part: &impl Hash) -> u64 {
     hasher.finish()
 }
 
+/// Places of each store in order at which a kill is tried.
+const CUTS_IN_ORDER: usize = 3;
+
 /// What a process leaves that is killed at this operation: a write may have done whole pages of it, a store into a mapping any
-/// bytes.
+/// bytes, or those up to some place if it goes in order.
 fn killed_states(moment: &Moment, generator: &mut Generator) -> Vec<((u8, u64), State)> {
     let mut states = vec![((0, 0), moment.after.clone())];
-    let (Operation::Write { inode, offset, bytes, mapped }, Some(before)) =
-        (&moment.operation, &moment.before)
+    let (Operation::Write { inode, offset, bytes, how }, Some(before)) = (&moment.operation, &moment.before)
     else {
         return states;
     };
-    let mut state = before.clone();
-    if *mapped {
-        let number = generator.next_u64();
-        let mut mixed = before.bytes_of(*inode, *offset as usize, bytes.len());
-        let mut coins = Generator::new(number);
-        for (byte, after) in mixed.iter_mut().zip(bytes) {
-            if coins.below(2) == 0 {
-                *byte = *after;
+    let mut leave = |kind: u8, number: u64, bytes: &[u8]| {
+        let mut state = before.clone();
+        state.write(*inode, *offset, bytes, *how);
+        states.push(((kind, number), state));
+    };
+    match how {
+        Storing::Mapped => {
+            let number = generator.next_u64();
+            let mut mixed = before.bytes_of(*inode, *offset as usize, bytes.len());
+            let mut coins = Generator::new(number);
+            for (byte, after) in mixed.iter_mut().zip(bytes) {
+                if coins.below(2) == 0 {
+                    *byte = *after;
+                }
+            }
+            leave(1, number, &mixed);
+        }
+        Storing::MappedInOrder => {
+            let places = places_of_a_cut(bytes.len());
+            for _ in 0..CUTS_IN_ORDER {
+                let end = *generator.pick(&places);
+                leave(3, end as u64, &bytes[..end]);
             }
         }
-        state.write(*inode, *offset, &mixed, true);
-        states.push(((1, number), state));
-    } else if bytes.len() > 8 * SECTOR {
-        let pages = generator.below((bytes.len() / (8 * SECTOR)) as u64);
-        state.write(*inode, *offset, &bytes[..pages as usize * 8 * SECTOR], false);
-        states.push(((2, pages), state));
+        Storing::Call if bytes.len() > 8 * SECTOR => {
+            let pages = generator.below((bytes.len() / (8 * SECTOR)) as u64);
+            leave(2, pages, &bytes[..pages as usize * 8 * SECTOR]);
+        }
+        Storing::Call => {}
     }
     states
 }

@@ -5,6 +5,7 @@ use std::io;
 use pageseal_storage::{FileIdentity, MappedRange, Storage};
 
 use super::inode::SECTOR;
+use super::trace::{Storing, places_of_a_cut};
 use super::{Choices, Fault, Machine, MissingSync, Operation, SimDisk, Step, error, no_space};
 
 /// An open file, by system calls or as a mapping.
@@ -66,7 +67,7 @@ impl SimFile {
                 Err(no_space())
             }
             Step::Work => {
-                machine.write(inode, offset, bytes, false);
+                machine.write(inode, offset, bytes, Storing::Call);
                 Ok(())
             }
             Step::Fail(Fault::Kill) => {
@@ -103,15 +104,15 @@ impl SimFile {
 }
 
 impl Machine {
-    fn write(&mut self, inode: u64, offset: u64, bytes: &[u8], mapped: bool) {
-        let operation = || Operation::Write { inode, offset, bytes: bytes.to_vec(), mapped };
-        self.change(operation, |state| state.write(inode, offset, bytes, mapped));
+    fn write(&mut self, inode: u64, offset: u64, bytes: &[u8], how: Storing) {
+        let operation = || Operation::Write { inode, offset, bytes: bytes.to_vec(), how };
+        self.change(operation, |state| state.write(inode, offset, bytes, how));
     }
 
     /// Whole pages from the start of a write, as many as chance will.
     fn do_part(&mut self, inode: u64, offset: u64, bytes: &[u8]) {
         let pages = self.generator.below((bytes.len() / PAGE) as u64 + 1) as usize;
-        self.write(inode, offset, &bytes[..pages * PAGE], false);
+        self.write(inode, offset, &bytes[..pages * PAGE], Storing::Call);
     }
 
     /// Every sector of a torn write is there or not.
@@ -121,10 +122,17 @@ impl Machine {
             let sector_end = (offset as usize + at) / SECTOR * SECTOR + SECTOR;
             let end = (sector_end - offset as usize).min(bytes.len());
             if self.generator.below(2) == 0 {
-                self.write(inode, offset + at as u64, &bytes[at..end], false);
+                self.write(inode, offset + at as u64, &bytes[at..end], Storing::Call);
             }
             at = end;
         }
+    }
+
+    /// What a killed process was storing in order is there up to some unit.
+    fn cut_off(&mut self, inode: u64, offset: u64, bytes: &[u8]) {
+        let places = places_of_a_cut(bytes.len());
+        let end = self.generator.pick(&places).to_owned();
+        self.write(inode, offset, &bytes[..end], Storing::MappedInOrder);
     }
 
     /// Some of the bytes that a killed process was storing are there.
@@ -135,7 +143,7 @@ impl Machine {
                 *byte = *after;
             }
         }
-        self.write(inode, offset, &mixed, true);
+        self.write(inode, offset, &mixed, Storing::Mapped);
     }
 
     fn fail_sync(&mut self, inode: u64, drop_pages: bool) {
@@ -251,29 +259,59 @@ impl Storage for SimFile {
     }
 }
 
-impl MappedRange for SimFile {
-    fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
+impl SimFile {
+    /// What the mapping shows.
+    fn mapped(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let start = offset as usize;
-        let before = self.with(|machine, inode| {
+        self.with(|machine, inode| {
             let found = machine.state.inodes[&inode].visible.get(start..start + len);
             Ok(found.ok_or(io::ErrorKind::UnexpectedEof)?.to_vec())
-        })?;
-        let mut bytes = before.clone();
-        f(&mut bytes);
+        })
+    }
+
+    /// Stores into the mapping; `stop` does what a process leaves that is killed meanwhile.
+    fn store_mapped(
+        &self,
+        offset: u64,
+        bytes: &[u8],
+        how: Storing,
+        stop: impl FnOnce(&mut Machine, u64),
+    ) -> io::Result<()> {
         self.with(|machine, inode| match machine.step()? {
-            _ if machine.state.inodes[&inode].visible.len() < start + len => {
+            _ if machine.state.inodes[&inode].visible.len() < offset as usize + bytes.len() => {
                 Err(io::Error::from(io::ErrorKind::UnexpectedEof))
             }
             Step::Work if machine.full == Some(true) => Err(no_space()),
             Step::Work => {
-                machine.write(inode, offset, &bytes, true);
+                machine.write(inode, offset, bytes, how);
                 Ok(())
             }
             Step::Fail(Fault::InputOutput { .. }) => Err(error()),
             Step::Fail(_) => {
-                machine.mix(inode, offset, &before, &bytes);
+                stop(machine, inode);
                 Err(error())
             }
         })
+    }
+}
+
+impl MappedRange for SimFile {
+    fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
+        let before = self.mapped(offset, len)?;
+        let mut bytes = before.clone();
+        f(&mut bytes);
+        self.store_mapped(offset, &bytes, Storing::Mapped, |machine, inode| {
+            machine.mix(inode, offset, &before, &bytes);
+        })
+    }
+
+    fn replace(&self, offset: u64, new: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
+        if !check(&self.mapped(offset, new.len())?) {
+            return Ok(false);
+        }
+        self.store_mapped(offset, new, Storing::MappedInOrder, |machine, inode| {
+            machine.cut_off(inode, offset, new);
+        })?;
+        Ok(true)
     }
 }

@@ -20,7 +20,8 @@ pub use file::SimFile;
 pub use folder::SimFolder;
 pub use inode::SECTOR;
 pub use state::State;
-pub use trace::{Moment, Operation};
+pub(crate) use trace::places_of_a_cut;
+pub use trace::{Moment, Operation, Storing};
 
 use crate::{Generator, Turns};
 use trace::Recording;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::choice::{Choices, Subject};
 use super::inode::Inode;
+use super::trace::Storing;
 
 /// Everything that a crash can change.
 #[derive(Clone, Debug, Default)]
@@ -122,11 +123,11 @@ impl State {
     }
 
     /// A process that is killed in the middle of a write has done the first part of it.
-    pub fn write(&mut self, inode: u64, offset: u64, bytes: &[u8], mapped: bool) {
+    pub fn write(&mut self, inode: u64, offset: u64, bytes: &[u8], how: Storing) {
         let inode = self.inode(inode);
-        match mapped {
-            true => inode.store_mapped(offset as usize, bytes),
-            false => inode.write(offset as usize, bytes),
+        match how {
+            Storing::Mapped | Storing::MappedInOrder => inode.store_mapped(offset as usize, bytes),
+            Storing::Call => inode.write(offset as usize, bytes),
         }
     }
 

@@ -1,6 +1,25 @@
 //! What happened to a disk, operation by operation, and what was there after each.
 
+use pageseal_storage::STORE_UNIT_BYTES;
+
 use super::state::State;
+
+/// How bytes are stored, which decides what a kill and a power cut leave of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storing {
+    /// By a system call.
+    Call,
+    /// By instructions, in any order.
+    Mapped,
+    /// By instructions, in the order of addresses.
+    MappedInOrder,
+}
+
+/// Where a store in order can have been stopped: how many of so many bytes are new.
+pub(crate) fn places_of_a_cut(len: usize) -> Vec<usize> {
+    let whole = len - len % STORE_UNIT_BYTES;
+    (0..whole).step_by(STORE_UNIT_BYTES).chain(whole..=len).collect()
+}
 
 /// An operation that changes something, or makes it durable.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -13,8 +32,8 @@ pub enum Operation {
         offset: u64,
         /// What.
         bytes: Vec<u8>,
-        /// Whether it was a store into a mapping.
-        mapped: bool,
+        /// In which way.
+        how: Storing,
     },
     /// A file was cut or grew, or space was reserved for it.
     Length {
@@ -39,8 +58,8 @@ impl Operation {
     #[must_use]
     pub fn place(&self) -> Operation {
         match self {
-            Operation::Write { inode, offset, mapped, .. } => {
-                Operation::Write { inode: *inode, offset: *offset, bytes: Vec::new(), mapped: *mapped }
+            Operation::Write { inode, offset, how, .. } => {
+                Operation::Write { inode: *inode, offset: *offset, bytes: Vec::new(), how: *how }
             }
             other => other.clone(),
         }
