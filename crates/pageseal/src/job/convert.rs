@@ -220,17 +220,21 @@ pub(crate) fn store_sealed(
     let Some(mapped) = job.data.as_mapped() else {
         return Err(InterruptCause::Worker("the store is not a mapping".into()));
     };
-    let (offset, _) = job.geometry.bytes_of_chunks(first, count);
-    let mut compared = Ok(());
-    let stored = replace(mapped, offset, sealed, &mut |bytes| {
-        compared = (first..first + count).try_for_each(|chunk| {
-            let start = (job.geometry.chunk_offset(chunk) - offset) as usize;
-            compare(job, record, chunk, &bytes[start..start + job.geometry.chunk_len(chunk) as usize])
+    let mut rest = sealed;
+    for chunk in first..first + count {
+        let piece;
+        (piece, rest) = rest.split_at(job.geometry.chunk_len(chunk) as usize);
+        let offset = job.geometry.chunk_offset(chunk);
+        // A chunk at a time: what was compared is still in the processor's cache when it is stored over.
+        let mut compared = Ok(());
+        let stored = replace(mapped, offset, piece, &mut |bytes| {
+            compared = compare(job, record, chunk, bytes);
+            compared.is_ok()
         });
-        compared.is_ok()
-    });
-    stored.map_err(|source| io_cause("writing", offset, source))?;
-    compared
+        stored.map_err(|source| io_cause("writing", offset, source))?;
+        compared?;
+    }
+    Ok(())
 }
 
 /// Stores into the mapping if `check` agrees with what is there, in order, so that a kill leaves what fingerprints can tell apart.
