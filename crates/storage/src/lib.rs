@@ -55,6 +55,7 @@ mod mapped;
 #[expect(unsafe_code, reason = "slices over a mapping")]
 mod mapped_memory;
 mod memory;
+mod private_buffer;
 #[expect(unsafe_code, reason = "io_uring takes addresses")]
 mod ring;
 mod space;
@@ -74,4 +75,5 @@ pub use folder::Folder;
 pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
 pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;
+pub use private_buffer::PrivateBuffer;
 pub use storage::{MappedRange, Storage, Writers};
