@@ -43,7 +43,7 @@ pub enum DirectError {
 /// written takes a metadata commit.
 ///
 /// Large requests are cut into pieces that are in flight together: by `io_uring`, or by threads where that is blocked, as it
-/// is in many containers.
+/// is in many containers. They are fastest from and to a [`PrivateBuffer`](crate::PrivateBuffer).
 #[derive(Debug)]
 pub struct DirectFile {
     buffered: BufferedFile,

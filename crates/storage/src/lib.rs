@@ -57,6 +57,7 @@ mod mapped_memory;
 mod memory;
 #[expect(unsafe_code, reason = "stores that the compiler must not reorder")]
 mod ordered_store;
+mod private_buffer;
 #[expect(unsafe_code, reason = "io_uring takes addresses")]
 mod ring;
 mod space;
@@ -77,4 +78,5 @@ pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
 pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;
 pub use ordered_store::STORE_UNIT_BYTES;
+pub use private_buffer::PrivateBuffer;
 pub use storage::{MappedRange, Storage, Writers};

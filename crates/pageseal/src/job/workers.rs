@@ -1,10 +1,11 @@
 //! The pool of threads and their private tiles.
 
+use std::alloc::{Layout, handle_alloc_error};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use pageseal_format::limits::BLOCK;
+use pageseal_storage::PrivateBuffer;
 use zeroize::Zeroize;
 
 use crate::error::{InterruptCause, Refusal};
@@ -16,37 +17,34 @@ const TILE_LEN_BYTES: usize = 512 * 1024;
 const MAX_THREADS: usize = 64;
 
 /// A worker's private page-aligned buffer. It holds plaintext, so it is wiped when it goes.
-pub(crate) struct Tile {
-    bytes: Vec<u8>,
-    start: usize,
-    len: usize,
-}
+pub(crate) struct Tile(PrivateBuffer);
 
 impl Tile {
-    /// A tile of `len` bytes, all zero.
+    /// A tile of `len` bytes, all zero. Where there is no memory, the process ends, as with any other allocation.
     pub(crate) fn new(len: usize) -> Self {
-        let block = BLOCK as usize;
-        let bytes = vec![0; len + block];
-        let start = bytes.as_ptr().align_offset(block).min(block);
-        Tile { bytes, start, len }
+        let no_memory = |_| match Layout::array::<u8>(len) {
+            Ok(layout) => handle_alloc_error(layout),
+            Err(_) => panic!("a tile of {len} bytes"),
+        };
+        Tile(PrivateBuffer::new(len).unwrap_or_else(no_memory))
     }
 
     /// The first `len` bytes.
     pub(crate) fn slice(&mut self, len: usize) -> &mut [u8] {
-        assert!(len <= self.len, "a tile of {} bytes cannot hold {len}", self.len);
-        &mut self.bytes[self.start..self.start + len]
+        let all = self.0.as_mut_slice();
+        assert!(len <= all.len(), "a tile of {} bytes cannot hold {len}", all.len());
+        &mut all[..len]
     }
 
     /// Two separate slices of `len` bytes each.
     pub(crate) fn pair(&mut self, len: usize) -> (&mut [u8], &mut [u8]) {
-        assert!(2 * len <= self.len, "a tile of {} bytes cannot hold two times {len}", self.len);
-        self.bytes[self.start..self.start + 2 * len].split_at_mut(len)
+        self.slice(2 * len).split_at_mut(len)
     }
 }
 
 impl Drop for Tile {
     fn drop(&mut self) {
-        self.bytes.zeroize();
+        self.0.as_mut_slice().zeroize();
     }
 }
 
