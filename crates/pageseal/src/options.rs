@@ -11,7 +11,7 @@ pub enum IoChoice {
     /// The best sound store for the file and its file system.
     #[default]
     Auto,
-    /// Stores into a shared mapping. Sound only with whole windows in the journal, or none at all.
+    /// Stores into a shared mapping. Sound against power loss only with whole windows in the journal.
     Mmap,
     /// Reads into a private tile, seals there, writes whole blocks.
     Buffered,
