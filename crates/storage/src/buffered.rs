@@ -86,10 +86,7 @@ impl Storage for BufferedFile {
     }
 
     fn forget(&self, offset: u64, len: u64) {
-        // Best effort, and nothing but memory depends on it. A length of 0 would mean "to the end".
-        if let Some(len) = std::num::NonZeroU64::new(len) {
-            let _ = rustix::fs::fadvise(&self.file, offset, Some(len), rustix::fs::Advice::DontNeed);
-        }
+        crate::write_back::forget(&self.file, offset, len);
     }
 
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {

@@ -71,6 +71,20 @@ pub(crate) fn storage_for_reading(file: File) -> Arc<dyn Storage> {
     }
 }
 
+/// The longest file that may stay in the page cache as a whole.
+pub(crate) fn longest_cached_len() -> u64 {
+    part_for_one_file(available())
+}
+
+/// Where it cannot be told how much memory there is, everything fits.
+fn available() -> u64 {
+    available_memory_bytes().unwrap_or(u64::MAX)
+}
+
+fn part_for_one_file(available: u64) -> u64 {
+    available / 2
+}
+
 fn open_direct(file: &File) -> Result<DirectFile, DirectError> {
     DirectFile::open(file.try_clone()?)
 }
@@ -86,9 +100,7 @@ struct CacheUse {
 impl CacheUse {
     fn of(file: &File) -> Self {
         let len = file.metadata().map_or(0, |metadata| metadata.len());
-        // Where it cannot be told how much there is, everything fits.
-        let available = available_memory_bytes().unwrap_or(u64::MAX);
-        let mut cache = CacheUse { len, available, cached: None };
+        let mut cache = CacheUse { len, available: available(), cached: None };
         // Counting costs 10 ms for each GiB that is there.
         if !cache.fits() {
             cache.cached = cached_bytes(file, 0, len);
@@ -97,7 +109,7 @@ impl CacheUse {
     }
 
     fn fits(&self) -> bool {
-        self.len <= self.available / 2
+        self.len <= part_for_one_file(self.available)
     }
 
     /// Through the page cache a file that fits is read and written at the speed of memory, and the disk has only to write it. One

@@ -5,7 +5,7 @@ mod sink;
 mod source;
 
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +15,13 @@ use pageseal_crypto::{ChunkMeta, Suite, fill_random};
 use pageseal_format::limits::{BLOCK, TABLE_ENTRY_LEN};
 use pageseal_format::{FileState, Geometry, Limits, Superblock, TableEntry, labels};
 use pageseal_storage::attributes::FileAttributes;
+use pageseal_storage::write_back::WriteBehind;
 
 use crate::control::{Control, Stage};
 use crate::error::{Damage, JobError, OpenError, Refusal};
 use crate::job::{
-    FileKeys, Workers, check_encrypt_options, chunk_meta, make_file_keys, make_slots, storage_for_reading,
+    FileKeys, Workers, check_encrypt_options, chunk_meta, longest_cached_len, make_file_keys, make_slots,
+    storage_for_reading,
 };
 use crate::keys::{Identities, Recipient};
 use crate::names::Names;
@@ -40,6 +42,9 @@ pub use source::Input;
 /// Table entries of a stream whose length is not known yet stay in memory up to this, then in an unlinked file.
 const TABLE_IN_MEMORY_BYTES: usize = 8 << 20;
 
+/// Spooled bytes after which it is looked whether they should leave the page cache.
+const SPOOL_STEP_BYTES: u64 = 1 << 20;
+
 /// Seals `input` into `output`. The input is not changed. An output file appears under its name whole and durable, or not at all.
 ///
 /// # Errors
@@ -58,7 +63,7 @@ pub fn encrypt_to(
     let workers = Workers::start(options.threads, options.chunk_len_bytes, &System)?;
     let piece_len = piece_len(&workers, options.chunk_len_bytes);
     let (source, attributes) = Source::open(input, piece_len)?;
-    let sink = Sink::create(output)?;
+    let sink = Sink::create(output, source.len())?;
     let made = make_file_keys(&System, suite, chunk_log2)?;
     let slots = make_slots(suite, chunk_log2, &made, recipients)?;
     control.progress.stage(Stage::Encrypting, source.len().unwrap_or(0), 0);
@@ -127,7 +132,7 @@ pub fn decrypt_to(
     // No tag covers them, so opening every chunk does not.
     check_paddings(path, &*sealed.data, &geometry)?;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
-    let sink = Sink::create(output)?;
+    let sink = Sink::create(output, Some(geometry.data_len()))?;
     if options.verify_first && *output == Output::Stdout {
         verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
     }
@@ -258,6 +263,51 @@ fn spool_stdin(output: &Output) -> Result<File, Refusal> {
         Output::Stdout => tempfile::tempfile().map_err(unreadable)?,
         Output::File(target) => tempfile::tempfile_in(Names::of(target)?.directory).map_err(unreadable)?,
     };
-    io::copy(&mut io::stdin().lock(), &mut file).map_err(unreadable)?;
+    spool(io::stdin().lock(), &mut file, longest_cached_len()).map_err(unreadable)?;
     Ok(file)
+}
+
+/// Copies a stream into an empty file that may stay in the page cache up to a length of `keeps_len` bytes, and need then never be
+/// written to the disk.
+fn spool(mut stream: impl Read, file: &mut File, keeps_len: u64) -> io::Result<()> {
+    let behind = WriteBehind::new(0);
+    let (mut len, mut told) = (0, 0);
+    loop {
+        // Without a buffer of its own, because the standard library knows better ways between two files.
+        let copied = io::copy(&mut stream.by_ref().take(SPOOL_STEP_BYTES), file)?;
+        if copied == 0 {
+            return Ok(());
+        }
+        len += copied;
+        if len > keeps_len {
+            behind.wrote(file, told, len - told)?;
+            told = len;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pageseal_storage::residency::cached_bytes;
+    use pageseal_storage::{FileSystemKind, Medium};
+
+    const LEN: u64 = 48 << 20;
+
+    #[test]
+    fn what_is_spooled_leaves_the_page_cache_only_if_it_is_too_long_for_it() {
+        for (keeps_len, cached) in [(LEN, LEN), (LEN - 1, LEN - (16 << 20)), (0, LEN - (16 << 20))] {
+            // Beside the source, for the temporary folder may be in memory.
+            let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+            spool(io::repeat(7).take(LEN), &mut file, keeps_len).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), LEN);
+            let memory = Medium::of(&file).unwrap().kind == FileSystemKind::Tmpfs;
+            match cached_bytes(&file, 0, LEN) {
+                Some(bytes) if !memory => {
+                    assert!(bytes.abs_diff(cached) <= 4 << 20, "{bytes} bytes up to {keeps_len}");
+                }
+                _ => println!("SKIPPED: no cachestat here, or a file system in memory"),
+            }
+        }
+    }
 }

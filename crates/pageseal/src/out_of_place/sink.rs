@@ -15,6 +15,7 @@ use pageseal_storage::write_back::WriteBehind;
 use super::source::Piece;
 use crate::control::{Control, Notice};
 use crate::error::Refusal;
+use crate::job::longest_cached_len;
 use crate::names::Names;
 
 /// Where bytes go.
@@ -34,7 +35,8 @@ pub(super) struct Sink {
 }
 
 enum Kind {
-    /// A file without a name. What is written is on its way to the disk at once, so that there is little to wait for in the end.
+    /// A file without a name. What is written is on its way to the disk at once, so that there is little to wait for in the end,
+    /// and leaves the page cache if the file is too long for it.
     Unnamed {
         names: Names,
         directory: RealDirectory,
@@ -54,7 +56,8 @@ struct Turn {
 }
 
 impl Sink {
-    pub(super) fn create(output: &Output) -> Result<Self, Refusal> {
+    /// `len` is about how long it will be, where that is known.
+    pub(super) fn create(output: &Output, len: Option<u64>) -> Result<Self, Refusal> {
         let Output::File(path) = output else {
             let path = PathBuf::from("standard output");
             let stdout = io::stdout().as_fd().try_clone_to_owned();
@@ -69,7 +72,9 @@ impl Sink {
             return Err(Refusal::TargetExists { path: path.clone() });
         }
         let file = directory.create_unnamed().map_err(failed)?;
-        let behind = WriteBehind::default();
+        let longest = longest_cached_len();
+        // Of one that is known to become too long, not even the beginning pushes anything out.
+        let behind = WriteBehind::new(if len.is_some_and(|len| len > longest) { 0 } else { longest });
         Ok(Sink { file, path: path.clone(), kind: Kind::Unnamed { names, directory, behind } })
     }
 
@@ -112,9 +117,9 @@ impl Sink {
 
     /// What comes behind the pieces, which have `len` bytes.
     pub(super) fn end(&self, len: u64) -> End<'_> {
-        match self.kind {
-            Kind::Unnamed { .. } => End { file: &self.file, at: Some(len) },
-            Kind::Pipe { .. } => End { file: &self.file, at: None },
+        match &self.kind {
+            Kind::Unnamed { behind, .. } => End { file: &self.file, place: Some((len, behind)) },
+            Kind::Pipe { .. } => End { file: &self.file, place: None },
         }
     }
 
@@ -124,12 +129,14 @@ impl Sink {
         attributes: Option<&FileAttributes>,
         control: &Control<'_>,
     ) -> Result<Option<PathBuf>, Refusal> {
-        let Sink { file, path, kind: Kind::Unnamed { names, directory, .. } } = self else { return Ok(None) };
+        let Sink { file, path, kind } = self;
+        let Kind::Unnamed { names, directory, behind } = kind else { return Ok(None) };
         for failure in attributes.map(|attributes| attributes.apply(&file)).into_iter().flatten() {
             control.progress.notice(&Notice::AttributeLost { attribute: failure.to_string() });
         }
         let failed = |source| Refusal::Output { path: path.clone(), source };
         file.sync_all().map_err(failed)?;
+        behind.finish(&file);
         directory.link_temporary(&file, &names.given).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Refusal::TargetExists { path: path.clone() },
             _ => failed(error),
@@ -147,14 +154,15 @@ fn lock(turn: &Mutex<Turn>) -> MutexGuard<'_, Turn> {
 pub(super) struct End<'a> {
     file: &'a File,
     /// `None` for a pipe, which has no places.
-    at: Option<u64>,
+    place: Option<(u64, &'a WriteBehind)>,
 }
 
 impl Write for End<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match &mut self.at {
-            Some(at) => {
+        match &mut self.place {
+            Some((at, behind)) => {
                 let count = self.file.write_at(bytes, *at)?;
+                behind.wrote(self.file, *at, count as u64)?;
                 *at += count as u64;
                 Ok(count)
             }
@@ -164,5 +172,55 @@ impl Write for End<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pageseal_storage::residency::cached_bytes;
+    use pageseal_storage::{FileSystemKind, Medium};
+
+    const PIECE: u64 = 1 << 20;
+    /// The kernel may drop pages by itself, and keep some that it has in hand.
+    const KEPT: u64 = 4 * PIECE;
+
+    /// Writes 48 MiB into a file that was announced with a length, and tells how much of it is in the page cache then, and how much
+    /// when it is published; `None` where that cannot be told.
+    fn cached_of(announced: u64) -> Option<(u64, u64)> {
+        // Beside the source, for the temporary folder may be in memory.
+        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = folder.path().join("out");
+        let sink = Sink::create(&Output::File(path.clone()), Some(announced)).unwrap();
+        let no_cachestat = cached_bytes(&sink.file, 0, 1).is_none();
+        if no_cachestat || Medium::of(&sink.file).unwrap().kind == FileSystemKind::Tmpfs {
+            println!("SKIPPED: no cachestat here, or a file system in memory");
+            return None;
+        }
+        let bytes = vec![1; PIECE as usize];
+        for number in 0..44 {
+            let piece = Piece { number, offset: number * PIECE, len: bytes.len(), is_last: false };
+            assert!(sink.write(&piece, &bytes).unwrap());
+        }
+        let mut end = sink.end(44 * PIECE);
+        (0..4).for_each(|_| end.write_all(&bytes).unwrap());
+        let before = cached_bytes(&sink.file, 0, 48 * PIECE)?;
+        sink.publish(None, &Control::silent()).unwrap();
+        let file = File::open(path).unwrap();
+        assert_eq!(file.metadata().unwrap().len(), 48 * PIECE);
+        Some((before, cached_bytes(&file, 0, 48 * PIECE)?))
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_for_the_page_cache_leaves_it() {
+        let Some((before, after)) = cached_of(u64::MAX) else { return };
+        assert!(before < 44 * PIECE, "{before} bytes are in the cache");
+        assert!(after <= KEPT, "{after} bytes are in the cache");
+    }
+
+    #[test]
+    fn one_that_fits_stays() {
+        let Some(cached) = cached_of(48 * PIECE) else { return };
+        assert!(cached.0.min(cached.1) + KEPT >= 48 * PIECE, "only {cached:?} bytes are in the cache");
     }
 }
