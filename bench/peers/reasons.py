@@ -4,10 +4,8 @@ figures that the results say are missed, so a reason that is no longer needed do
 REASONS = {
     ("textbook", ""): "the floor of this row, a XOR with vector instructions and nothing else, is not so much faster either: what is left is the "
     "way of 64 MiB from memory and back, and how slow the textbook's loop is on this processor",
-    ("mmap", "rate"): "each byte goes at least three ways: into private memory to be fingerprinted, sealed and written to the journal; past the "
-    "comparison in the mapping; and as ciphertext into the mapping. A kill can stop the last step inside of a sector, which only a whole logged window "
-    "makes good. Bringing in the pages takes a third of the time where they are small, as much as all of the XOR. The same job with `--io buffered`, whose "
-    "stores end at page borders and need no such log, takes half of the time",
+    ("mmap", "rate"): "each byte goes three ways, the XOR's goes one: into private memory, where it is fingerprinted and sealed; past the comparison in the mapping, "
+    "which finds who else writes to the file; and as ciphertext into the mapping. Bringing in the pages, which the XOR must do too, takes about half of the time where they are small",
     ("out-of-place", ""): "the second output of a round lands in memory that the host of this virtual machine must bring back first: nearly all of what decrypt "
     "takes longer than encrypt (0.24 s for the same bytes) is spent in the kernel's copy into fresh pages of the output. It comes on top of every program's "
     "time, and so weighs most where that is shortest",

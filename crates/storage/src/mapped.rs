@@ -167,6 +167,10 @@ impl MappedRange for MappedFile {
         Ok(may)
     }
 
+    fn copy_out(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.with_exclusive(offset, buf.len(), true, &mut |bytes| buf.copy_from_slice(bytes))
+    }
+
     fn release(&self, offset: u64, len: usize) {
         if let (Some(memory), Ok(())) = (&self.memory, self.refuse_outside(offset, len as u64)) {
             memory.release(offset as usize, len);

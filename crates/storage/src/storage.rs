@@ -167,6 +167,13 @@ pub trait MappedRange: Send + Sync {
     /// If `offset` is not a multiple of the unit.
     fn replace(&self, offset: u64, new: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool>;
 
+    /// Copies bytes out that will soon be stored over. Their pages are brought in for writing at once, which costs less than finding
+    /// them in the page cache for a read and bringing them in later.
+    ///
+    /// # Errors
+    /// As for [`with_range`](Self::with_range).
+    fn copy_out(&self, offset: u64, buf: &mut [u8]) -> io::Result<()>;
+
     /// Says that this range will not be handed out again soon. Its pages stay in the cache with their content, and only leave the
     /// page tables, which costs less here, beside other work, than for the whole mapping when it goes.
     fn release(&self, _offset: u64, _len: usize) {}

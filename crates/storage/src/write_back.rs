@@ -64,7 +64,8 @@ impl WriteBehind {
                 return Ok(());
             }
             state.written = 0;
-            (std::mem::replace(&mut state.submitted, state.end), state.end)
+            let end = state.end;
+            (std::mem::replace(&mut state.submitted, end), end)
         };
         start_write_back(file, start, end - start)?;
         if end > self.keeps_len { self.drop_behind(file) } else { Ok(()) }

@@ -47,7 +47,12 @@ pub(crate) fn prepare(
     buffer: &mut [u8],
 ) -> Result<PreparedChunks, InterruptCause> {
     let (offset, _) = job.geometry.bytes_of_chunks(run.first, run.count);
-    read_data(job, buffer, offset)?;
+    match job.data.as_mapped() {
+        Some(mapped) if run.seals && !buffer.is_empty() => {
+            mapped.copy_out(offset, buffer).map_err(|source| io_cause("reading", offset, source))?;
+        }
+        _ => read_data(job, buffer, offset)?,
+    }
     prepare_in(job, run, buffer)
 }
 

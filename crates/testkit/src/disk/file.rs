@@ -314,4 +314,8 @@ impl MappedRange for SimFile {
         })?;
         Ok(true)
     }
+
+    fn copy_out(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.read_exact_at(buf, offset)
+    }
 }
