@@ -17,6 +17,10 @@ pub const STORE_UNIT_BYTES: usize = 8;
 /// If their lengths differ, or `memory` does not begin at a multiple of [`STORE_UNIT_BYTES`].
 pub(crate) fn store_in_order(memory: &mut [u8], new: &[u8]) {
     assert_eq!(memory.len(), new.len(), "as many bytes as the range has");
+    if new.is_empty() {
+        // It has no address that could be aligned.
+        return;
+    }
     assert!(memory.as_ptr().addr().is_multiple_of(STORE_UNIT_BYTES), "units are aligned in memory");
     let units = new.chunks_exact(STORE_UNIT_BYTES);
     let tail = units.remainder();
@@ -38,6 +42,11 @@ pub(crate) fn store_in_order(memory: &mut [u8], new: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_stored_over_nothing() {
+        store_in_order(&mut [], &[]);
+    }
 
     #[test]
     fn every_length_is_copied_whole() {
