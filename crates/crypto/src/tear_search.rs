@@ -11,7 +11,7 @@ use crate::aegis_recovery::UNIT_BYTES;
 use crate::rebuild::{RebuildError, TEAR_UNIT_BYTES};
 use crate::rebuild_search::{BlockSearch, Readers};
 
-// A tear can lie within a unit of the cipher, but not beside its start only.
+// Whole units of a store make up a unit of the cipher.
 const _: () = assert!(UNIT_BYTES.is_multiple_of(TEAR_UNIT_BYTES));
 
 /// The one reading with a tear that the fingerprint confirms, if there is one. `new` is the block read as all-new; `chunk` as in

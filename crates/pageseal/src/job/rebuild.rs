@@ -1,11 +1,12 @@
 //! Storing a window that an earlier run left in flight: its sectors are in any mixture of old and new.
 
-use pageseal_crypto::{ExpectedBlocks, Form, RebuildError, Torn, rebuild_chunk};
+use pageseal_crypto::{ExpectedBlocks, Form, RebuildError, TEAR_UNIT_BYTES, Torn, rebuild_chunk};
 use pageseal_format::TableEntry;
 use pageseal_format::journal::{ChunkRecord, RecordKind, Resilience};
 use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal};
 use pageseal_protections::{Protection, is_on};
+use pageseal_storage::STORE_UNIT_BYTES;
 use zeroize::Zeroize;
 
 use super::context::{JobContext, Side};
@@ -13,6 +14,9 @@ use super::convert::{check_fingerprints, fingerprints_of, finish_chunk, punch_ho
 use super::pipeline::read_entries;
 use super::workers::Tile;
 use crate::error::{Damage, InterruptCause};
+
+// Recovery looks for a tear at just those places where a store in order can have stopped.
+const _: () = assert!(STORE_UNIT_BYTES == TEAR_UNIT_BYTES);
 
 /// Recovers one chunk of a window in flight and stores **all** of it again, whatever it looks like: after a failed sync the
 /// cache may show bytes that the disk never got.
