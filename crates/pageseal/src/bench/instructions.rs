@@ -1,7 +1,7 @@
 //! Which instructions the ciphers take on this processor.
 //!
 //! The libraries choose at run time and do not tell; what stands here follows their choice as it is in the versions of
-//! `Cargo.lock` (libaegis: `aegis256x2.c`; AWS-LC: `gcm.c`; the crate `chacha20`: `backends.rs`).
+//! `Cargo.lock` (libaegis: `aegis256x2.c`; AWS-LC: `gcm.c`, `chacha20_poly1305_x86_64.pl`).
 
 use pageseal_crypto::Suite;
 
@@ -30,7 +30,15 @@ fn on_x86_64(work: CipherWork, has: impl Fn(&str) -> bool) -> &'static str {
             }
         }
         CipherWork::Seal(Suite::XChaCha20Poly1305) | CipherWork::Open(Suite::XChaCha20Poly1305) => {
-            if has("AVX2") { "AVX2" } else { "SSE2" }
+            // AWS-LC asks for BMI2 too, which came with AVX2. Its other assembly wants SSE4.1, which every processor
+            // with AES-NI has.
+            if has("AVX2") {
+                "AVX2"
+            } else if has("AES-NI") {
+                "SSE4.1"
+            } else {
+                "as AWS-LC chooses"
+            }
         }
         _ if has("VAES") && has("AVX2") => "VAES, AVX2",
         _ if has("AES-NI") => "AES-NI",
@@ -40,9 +48,7 @@ fn on_x86_64(work: CipherWork, has: impl Fn(&str) -> bool) -> &'static str {
 
 fn on_aarch64(work: CipherWork, has_aes: bool) -> &'static str {
     match work {
-        CipherWork::Seal(Suite::XChaCha20Poly1305) | CipherWork::Open(Suite::XChaCha20Poly1305) => {
-            "portable code"
-        }
+        CipherWork::Seal(Suite::XChaCha20Poly1305) | CipherWork::Open(Suite::XChaCha20Poly1305) => "NEON",
         _ if has_aes => "AES",
         _ => "portable code",
     }
@@ -66,9 +72,11 @@ mod tests {
         );
         assert_eq!(
             [aegis, gcm, chacha].map(|work| on_x86_64(work, old)),
-            ["AES-NI", "AES-NI, PCLMULQDQ", "SSE2"]
+            ["AES-NI", "AES-NI, PCLMULQDQ", "SSE4.1"]
         );
         assert_eq!(on_x86_64(CipherWork::Fingerprint, none), "portable code");
+        assert_eq!(on_x86_64(chacha, none), "as AWS-LC chooses");
         assert_eq!(on_aarch64(gcm, true), "AES");
+        assert_eq!(on_aarch64(chacha, false), "NEON");
     }
 }
