@@ -22,10 +22,13 @@ class Finished:
     peak_rss_anon_bytes: int | None = None
 
 
-def run(command, *, environment=None, stdout=None, cgroup=None, sample_memory=False, timeout_s=TIMEOUT_S):
-    """Runs `command`; raises NotRun if it fails. `stdout` is a path for the output, which is else returned."""
+def run(command, *, environment=None, stdout=None, stdout_over=None, cgroup=None, sample_memory=False, timeout_s=TIMEOUT_S):
+    """Runs `command`; raises NotRun if it fails. `stdout` is a path for the output, which is else returned; `stdout_over` is that of a file to be
+    written over, not emptied before."""
     with contextlib.ExitStack() as stack:
-        out = stack.enter_context(open(stdout, "wb")) if stdout else subprocess.PIPE
+        out = subprocess.PIPE
+        if stdout or stdout_over:
+            out = stack.enter_context(open(stdout, "wb") if stdout else open(stdout_over, "r+b"))
         started = time.perf_counter()
         # A session of its own, so that Ctrl-C reaches this script first and the whole group can be ended.
         child = subprocess.Popen(
@@ -46,6 +49,9 @@ def run(command, *, environment=None, stdout=None, cgroup=None, sample_memory=Fa
                 raise NotRun(f"{name_of(command)} did not end within {timeout_s} s") from error
             raise
         seconds = time.perf_counter() - started
+        if stdout_over:
+            # The child had this very open file, so its offset is how much was written. What was longer before ends there.
+            out.truncate(os.lseek(out.fileno(), 0, os.SEEK_CUR))
     if child.returncode != 0:
         tail = errors.decode(errors="replace").strip()[-STDERR_TAIL_CHARS:]
         raise NotRun(f"{name_of(command)} ended with {child.returncode}: {tail or 'no message'}")
