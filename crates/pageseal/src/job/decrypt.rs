@@ -14,7 +14,7 @@ use super::begin::{
 use super::finish;
 use super::journal_file::journal_place;
 use super::plan::{Io, Plan, Reasons, check_choices, plan};
-use super::store_choice::prepare_store;
+use super::store_choice::{Reads, prepare_store};
 use super::workers::Workers;
 use crate::control::Control;
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
@@ -44,7 +44,7 @@ pub fn decrypt_in_place(
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
     let mut opened = open_for_change(Names::of(path)?, options.allow_links)?;
     check_names(&opened, options)?;
-    let store = prepare_store(options.io, &mut opened, control);
+    let store = prepare_store(options.io, &mut opened, Reads::Twice, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
     let OpenedTarget { target, medium, .. } = opened;
     let sealed = SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?;

@@ -15,7 +15,7 @@ use super::begin::{context, storage};
 use super::belongs::{check_belongs, growing_was_undone};
 use super::journal_file::journal_place;
 use super::plan::io_to_resume;
-use super::store_choice::prepare_store;
+use super::store_choice::{Reads, prepare_store};
 use super::unlock::{open_journal, unlock};
 use super::workers::Workers;
 use super::{decrypt, encrypt, finish, finished, recover};
@@ -74,7 +74,7 @@ fn go_on(
     let names = existing_name(Names::of(path)?);
     let mut opened = open_for_change(names, true)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
-    prepare_store(options.io, &mut opened, control);
+    prepare_store(options.io, &mut opened, Reads::Twice, control);
     continue_on(opened.target, place, identities, options, wish, control, started)
 }
 

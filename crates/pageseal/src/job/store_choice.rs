@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use pageseal_storage::available::available_memory_bytes;
-use pageseal_storage::residency::cached_bytes;
+use pageseal_storage::residency::cached_bytes_estimate;
 use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, Storage};
 
 use super::plan::Io;
@@ -23,8 +23,21 @@ pub(crate) struct StoreChoice {
     pub(crate) reason: String,
 }
 
+/// How often a job reads its file.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Reads {
+    /// An encryption does.
+    Once,
+    /// A decryption, which authenticates all of it first, and finds it in the page cache afterwards.
+    Twice,
+}
+
+/// From here on a file that is read once, and not from the page cache, is sealed faster past it: with 2 GiB on an NVMe disk 1.5
+/// instead of 2.3 s, with 1 GiB 0.8 instead of 1.0 s, and no difference with 256 MiB (medians by turns).
+const COLD_LEN_BYTES: u64 = 1 << 30;
+
 /// Chooses the store for an opened file.
-pub(crate) fn choose_store(choice: IoChoice, file: &File, medium: &Medium) -> StoreChoice {
+pub(crate) fn choose_store(choice: IoChoice, file: &File, medium: &Medium, reads: Reads) -> StoreChoice {
     let cached = CacheUse::of(file);
     let through_cache = |io: Io, reason: String| {
         let drops_behind = io == Io::Buffered && !cached.fits();
@@ -34,7 +47,7 @@ pub(crate) fn choose_store(choice: IoChoice, file: &File, medium: &Medium) -> St
         IoChoice::Mmap => return through_cache(Io::Mmap, "as asked".into()),
         IoChoice::Buffered => return through_cache(Io::Buffered, "as asked".into()),
         IoChoice::Direct => "as asked".into(),
-        IoChoice::Auto => match cached.asks_for_direct(medium) {
+        IoChoice::Auto => match cached.asks_for_direct(medium, reads) {
             Ok(reason) => reason,
             Err(reason) => return through_cache(Io::Buffered, reason),
         },
@@ -51,9 +64,10 @@ pub(crate) fn choose_store(choice: IoChoice, file: &File, medium: &Medium) -> St
 pub(crate) fn prepare_store(
     choice: IoChoice,
     opened: &mut OpenedTarget,
+    reads: Reads,
     control: &Control<'_>,
 ) -> StoreChoice {
-    let store = choose_store(choice, &opened.file, &opened.medium);
+    let store = choose_store(choice, &opened.file, &opened.medium, reads);
     if choice == IoChoice::Direct && store.io != Io::Direct {
         control.progress.notice(&Notice::DirectRefused { reason: store.reason.clone() });
     }
@@ -64,7 +78,9 @@ pub(crate) fn prepare_store(
 
 /// How a whole file is read when nothing of it is to be changed.
 pub(crate) fn storage_for_reading(file: File) -> Arc<dyn Storage> {
-    let asks = Medium::of(&file).is_ok_and(|medium| CacheUse::of(&file).asks_for_direct(&medium).is_ok());
+    // Whoever verifies a file may well open it next, and then finds it in the page cache.
+    let asks = Medium::of(&file)
+        .is_ok_and(|medium| CacheUse::of(&file).asks_for_direct(&medium, Reads::Twice).is_ok());
     match asks.then(|| open_direct(&file)) {
         Some(Ok(direct)) => Arc::new(direct),
         _ => Arc::new(BufferedFile::new(file)),
@@ -93,7 +109,7 @@ fn open_direct(file: &File) -> Result<DirectFile, DirectError> {
 struct CacheUse {
     len: u64,
     available: u64,
-    /// How much of it is there; `None` where that cannot be told, or where it is not asked because all of it fits.
+    /// About how much of it is there; `None` where that cannot be told, or where it is not asked because the file is short and fits.
     cached: Option<u64>,
 }
 
@@ -101,9 +117,8 @@ impl CacheUse {
     fn of(file: &File) -> Self {
         let len = file.metadata().map_or(0, |metadata| metadata.len());
         let mut cache = CacheUse { len, available: available(), cached: None };
-        // Counting costs 10 ms for each GiB that is there.
-        if !cache.fits() {
-            cache.cached = cached_bytes(file, 0, len);
+        if len >= COLD_LEN_BYTES || !cache.fits() {
+            cache.cached = cached_bytes_estimate(file, len);
         }
         cache
     }
@@ -112,12 +127,13 @@ impl CacheUse {
         self.len <= part_for_one_file(self.available)
     }
 
-    /// Through the page cache a file that fits is read and written at the speed of memory, and the disk has only to write it. One
-    /// that does not fit would push everything else out, and then itself; unless most of it is there already. Returns why it
-    /// asks for direct I/O, or why not.
-    fn asks_for_direct(&self, medium: &Medium) -> Result<String, String> {
+    /// Through the page cache a file that fits is read and written at the speed of memory, if it is there: the disk has only to
+    /// write it. One that does not fit would push everything else out, and then itself; unless most of it is there already.
+    /// Returns why it asks for direct I/O, or why not.
+    fn asks_for_direct(&self, medium: &Medium, reads: Reads) -> Result<String, String> {
         let CacheUse { len, available, cached } = *self;
-        if self.fits() {
+        let is_cold = len >= COLD_LEN_BYTES && cached.is_some_and(|cached| cached < len / 8);
+        if self.fits() && !(is_cold && reads == Reads::Once) {
             return Err(format!("its {} fit into half of the available memory", size(len)));
         }
         let overwrites =
@@ -126,6 +142,7 @@ impl CacheUse {
             return Err(format!("{} does not overwrite blocks where they are", medium.kind.name()));
         }
         match cached {
+            _ if self.fits() => Ok(format!("hardly any of its {} is in the page cache", size(len))),
             Some(cached) if cached >= len / 2 => {
                 Err(format!("{} of its {} are in the page cache", size(cached), size(len)))
             }
@@ -148,9 +165,34 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn asks(len: u64, cached: Option<u64>, kind: FileSystemKind) -> Result<String, String> {
+        asks_reading(Reads::Twice, len, cached, kind)
+    }
+
+    fn asks_reading(
+        reads: Reads,
+        len: u64,
+        cached: Option<u64>,
+        kind: FileSystemKind,
+    ) -> Result<String, String> {
         let file = tempfile::tempfile().unwrap();
         let medium = Medium { kind, copy_on_write: false, ..Medium::of(&file).unwrap() };
-        CacheUse { len, available: 4 * GIB, cached }.asks_for_direct(&medium)
+        CacheUse { len, available: 4 * GIB, cached }.asks_for_direct(&medium, reads)
+    }
+
+    #[test]
+    fn what_fits_and_is_read_once_goes_past_the_cache_where_hardly_any_of_it_is_there() {
+        let ext4 = FileSystemKind::Ext4;
+        assert!(asks_reading(Reads::Once, 2 * GIB, Some(GIB / 5), ext4).unwrap().contains("hardly any"));
+        assert!(asks_reading(Reads::Once, GIB, Some(0), ext4).is_ok());
+        for (reads, len, cached) in [
+            (Reads::Twice, 2 * GIB, Some(0)),
+            (Reads::Once, 2 * GIB, Some(GIB / 2)),
+            (Reads::Once, GIB - 1, Some(0)),
+            (Reads::Once, 2 * GIB, None),
+        ] {
+            assert!(asks_reading(reads, len, cached, ext4).unwrap_err().contains("fit into half"));
+        }
+        assert!(asks_reading(Reads::Once, 2 * GIB, Some(0), FileSystemKind::Btrfs).is_err());
     }
 
     #[test]
@@ -168,14 +210,14 @@ mod tests {
         let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         file.set_len(1 << 20).unwrap();
         let medium = Medium::of(&file).unwrap();
-        assert_eq!(choose_store(IoChoice::Mmap, &file, &medium).io, Io::Mmap);
-        assert_eq!(choose_store(IoChoice::Buffered, &file, &medium).io, Io::Buffered);
-        assert_eq!(choose_store(IoChoice::Auto, &file, &medium).io, Io::Buffered);
-        let asked = choose_store(IoChoice::Direct, &file, &medium);
+        assert_eq!(choose_store(IoChoice::Mmap, &file, &medium, Reads::Once).io, Io::Mmap);
+        assert_eq!(choose_store(IoChoice::Buffered, &file, &medium, Reads::Once).io, Io::Buffered);
+        assert_eq!(choose_store(IoChoice::Auto, &file, &medium, Reads::Once).io, Io::Buffered);
+        let asked = choose_store(IoChoice::Direct, &file, &medium, Reads::Once);
         assert_eq!(asked.io == Io::Direct, asked.direct.is_some());
         // No file system does that.
         let odd = File::open("/proc/self/status").unwrap();
-        let refused = choose_store(IoChoice::Direct, &odd, &Medium::of(&odd).unwrap());
+        let refused = choose_store(IoChoice::Direct, &odd, &Medium::of(&odd).unwrap(), Reads::Once);
         assert_eq!(refused.io, Io::Buffered);
         assert!(refused.reason.contains("direct"), "{}", refused.reason);
     }
