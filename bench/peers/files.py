@@ -64,6 +64,19 @@ class Workspace:
             os.close(folder)
 
 
+def warm_free_memory(workspace, length):
+    """On a virtual machine, free memory may have been given back to the host, and whoever gets it next pays for having it brought back: up
+    to ten times the time of writing a file into the page cache. The kernel hands out first what became free last, so as much as will be
+    needed is taken and freed just before: by a file, as free memory for a file's pages is what matters."""
+    path = workspace.path("warm.bin")
+    zeros = bytes(1 << 20)
+    with open(path, "wb", buffering=0) as out:
+        for _ in range(-(-length // len(zeros))):
+            out.write(zeros)
+    workspace.settle()
+    path.unlink()
+
+
 def make_random_file(path, length):
     """Fills a file with bytes that no disk can compress: AES in counter mode of zeros, far faster than /dev/urandom."""
     with open(path, "wb") as out:
@@ -82,12 +95,6 @@ def make_random_file(path, length):
         os.fsync(out.fileno())
     if path.stat().st_size != length:
         raise BenchError(f"the test file has {path.stat().st_size} bytes, wanted {length}: is the disk full?")
-
-
-def warm_free_memory(length):
-    """On a virtual machine, free memory may have been given back to the host, and whoever gets it next pays for having it brought back: up
-    to three times the time of writing a file into the page cache. So as much as will be needed is touched and freed just before."""
-    mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE).close()
 
 
 def sha256(path):

@@ -36,7 +36,7 @@ class Cached:
 
         def cp():
             file.reset_cached()
-            warm_free_memory(length)
+            warm_free_memory(context.workspace, length)
             seconds = run(copy_and_sync(file.path, copy)).seconds
             copy.unlink()
             return {"cp + sync": seconds}

@@ -50,7 +50,7 @@ class OutOfPlace:
             target.unlink(missing_ok=True)
             context.workspace.settle()
             make_cached(source)
-            warm_free_memory(source.stat().st_size)
+            warm_free_memory(context.workspace, source.stat().st_size)
             environment = {"GNUPGHOME": str(home)}
             seconds = run(command, stdout=target if to_stdout else None, environment=environment).seconds
             return seconds, seconds + run(["sync", target]).seconds

@@ -1,5 +1,7 @@
 //! Authenticates every chunk of a sealed file without changing any.
 
+mod large_reads;
+
 use std::path::Path;
 use std::time::Instant;
 
@@ -16,11 +18,10 @@ use crate::report::VerifyReport;
 use crate::sealed::{SealedFile, read_entries};
 use crate::surroundings::System;
 use crate::target::open_for_reading;
+use large_reads::{Batch, LARGE_READ_BYTES, LargeReads};
 
 /// Chunks whose table entries are held in memory at a time.
 const BATCH_CHUNKS: u64 = 4096;
-/// Bytes of a request to a store that wants large ones.
-const LARGE_READ_BYTES: u64 = 16 << 20;
 
 /// Opens every chunk of the sealed file at `path` and returns what it is, or the damage. Reads the whole file;
 /// writes nothing.
@@ -63,26 +64,11 @@ pub(crate) fn verify_chunks(
     control.progress.stage(Stage::Verifying, geometry.data_len(), 0);
     check_paddings(path, data, geometry)?;
     let verifier = Verifier { path, data, geometry, keys, workers };
-    // A store that wants large requests gets them, and the workers look at what is in memory then.
-    let large_len = (LARGE_READ_BYTES / geometry.chunk_len_bytes()).max(1) * geometry.chunk_len_bytes();
-    let mut large = data.prefers_large_requests().then(|| Tile::new(large_len as usize));
-    let batch_chunks = if large.is_some() { large_len / geometry.chunk_len_bytes() } else { BATCH_CHUNKS };
-    let chunks = geometry.chunk_count();
-    let mut bad: Option<(u64, u64)> = None;
-    let mut first = 0;
-    while first < chunks {
-        if control.cancellation.is_cancelled() {
-            return Err(OpenError::Refused(Refusal::Cancelled));
-        }
-        let count = batch_chunks.min(chunks - first);
-        for chunk in verifier.verify_batch(first, count, large.as_mut())? {
-            let (_, number) = bad.get_or_insert((chunk, 0));
-            *number += 1;
-        }
-        control.progress.advance(geometry.bytes_of_chunks(first, count).1);
-        first += count;
-    }
-    let Some((chunk, count)) = bad else { return Ok(()) };
+    let bad = match data.prefers_large_requests() {
+        true => verifier.bad_chunks_by_large_reads(control),
+        false => verifier.bad_chunks_by_tiles(control),
+    }?;
+    let Some(BadChunks { first: chunk, count }) = bad else { return Ok(()) };
     let offset = geometry.chunk_offset(chunk);
     let damage = match count {
         1 => Damage::Chunk { chunk, offset },
@@ -100,38 +86,95 @@ struct Verifier<'a> {
     workers: &'a Workers,
 }
 
+/// What did not open.
+struct BadChunks {
+    first: u64,
+    count: u64,
+}
+
+impl BadChunks {
+    fn add(so_far: &mut Option<Self>, more: &[u64]) {
+        if let Some(&first) = more.first() {
+            so_far.get_or_insert(BadChunks { first, count: 0 }).count += more.len() as u64;
+        }
+    }
+}
+
 impl Verifier<'_> {
-    /// The damaged chunks among `[first, first + count)`, in order. They are read into `large` at once, or tile by tile.
-    fn verify_batch(&self, first: u64, count: u64, large: Option<&mut Tile>) -> Result<Vec<u64>, OpenError> {
+    /// Every worker reads into its tile what it opens next.
+    fn bad_chunks_by_tiles(&self, control: &Control<'_>) -> Result<Option<BadChunks>, OpenError> {
         let Verifier { path, data, geometry, workers, .. } = *self;
-        let entries =
-            read_entries(data, geometry, first, count).map_err(|error| error.into_open_error(path))?;
         let step = workers.chunks_per_tile(geometry.chunk_len_bytes());
-        let part_of = |item: u64| {
-            let skip = item * step;
-            (first + skip, &entries[skip as usize..(skip + step).min(count) as usize])
-        };
-        let items = count.div_ceil(step);
-        let found = match large {
-            Some(buffer) => {
-                let (offset, len) = geometry.bytes_of_chunks(first, count);
-                let buffer = buffer.slice(len as usize);
-                self.read(buffer, offset).map_err(|cause| self.error(cause))?;
-                let parts = Parts::new(buffer, step * geometry.chunk_len_bytes());
-                workers.for_each(items, |item, _| {
-                    let (first, entries) = part_of(item);
-                    Ok(self.bad_chunks(first, entries, &mut parts.part(item)))
-                })
-            }
-            None => workers.for_each(items, |item, tile| {
-                let (first, entries) = part_of(item);
+        let mut bad = None;
+        self.for_each_batch(BATCH_CHUNKS, control, |first, count| {
+            let entries =
+                read_entries(data, geometry, first, count).map_err(|error| error.into_open_error(path))?;
+            let found = workers.for_each(count.div_ceil(step), |item, tile| {
+                let (first, entries) = part_of(first, &entries, item, step);
                 let (offset, len) = geometry.bytes_of_chunks(first, entries.len() as u64);
                 let buffer = tile.slice(len as usize);
                 self.read(buffer, offset)?;
                 Ok(self.bad_chunks(first, entries, buffer))
-            }),
-        };
-        Ok(found.map_err(|cause| self.error(cause))?.concat())
+            });
+            BadChunks::add(&mut bad, &found.map_err(|cause| self.error(cause))?.concat());
+            Ok(())
+        })?;
+        Ok(bad)
+    }
+
+    /// A store that wants large requests gets them, and the workers look at what is in memory then.
+    fn bad_chunks_by_large_reads(&self, control: &Control<'_>) -> Result<Option<BadChunks>, OpenError> {
+        let Verifier { geometry, workers, .. } = *self;
+        let step = workers.chunks_per_tile(geometry.chunk_len_bytes());
+        let batch_chunks = (LARGE_READ_BYTES / geometry.chunk_len_bytes()).max(1);
+        let mut bad = None;
+        std::thread::scope(|scope| {
+            let mut reads = LargeReads::new(scope, self, batch_chunks);
+            self.for_each_batch(batch_chunks, control, |first, count| {
+                let mut batch = reads.take(first)?;
+                let parts = Parts::new(batch.tile.slice(batch.len), step * geometry.chunk_len_bytes());
+                let found = workers.for_each(count.div_ceil(step), |item, _| {
+                    let (first, entries) = part_of(first, &batch.entries, item, step);
+                    Ok(self.bad_chunks(first, entries, &mut parts.part(item)))
+                });
+                drop(parts);
+                BadChunks::add(&mut bad, &found.map_err(|cause| self.error(cause))?.concat());
+                reads.give_back(batch);
+                Ok(())
+            })
+        })?;
+        Ok(bad)
+    }
+
+    /// Calls `look_at` with the first chunk and the number of chunks of each batch.
+    fn for_each_batch(
+        &self,
+        batch_chunks: u64,
+        control: &Control<'_>,
+        mut look_at: impl FnMut(u64, u64) -> Result<(), OpenError>,
+    ) -> Result<(), OpenError> {
+        let chunks = self.geometry.chunk_count();
+        let mut first = 0;
+        while first < chunks {
+            if control.cancellation.is_cancelled() {
+                return Err(OpenError::Refused(Refusal::Cancelled));
+            }
+            let count = batch_chunks.min(chunks - first);
+            look_at(first, count)?;
+            control.progress.advance(self.geometry.bytes_of_chunks(first, count).1);
+            first += count;
+        }
+        Ok(())
+    }
+
+    /// Table entries and bytes of a batch, into a tile that is long enough.
+    fn read_batch(&self, first: u64, count: u64, mut tile: Tile) -> Result<Batch, OpenError> {
+        let entries = read_entries(self.data, self.geometry, first, count)
+            .map_err(|error| error.into_open_error(self.path))?;
+        let (offset, len) = self.geometry.bytes_of_chunks(first, count);
+        let len = len as usize;
+        self.read(tile.slice(len), offset).map_err(|cause| self.error(cause))?;
+        Ok(Batch { entries, tile, len })
     }
 
     fn read(&self, buffer: &mut [u8], offset: u64) -> Result<(), InterruptCause> {
@@ -161,6 +204,12 @@ impl Verifier<'_> {
             other => OpenError::Io { path, offset: 0, source: std::io::Error::other(other.to_string()) },
         }
     }
+}
+
+/// The first chunk and the table entries of a worker's part, `step` chunks long, of the batch that begins with chunk `first`.
+fn part_of(first: u64, entries: &[TableEntry], item: u64, step: u64) -> (u64, &[TableEntry]) {
+    let (start, end) = (item * step, ((item + 1) * step).min(entries.len() as u64));
+    (first + start, &entries[start as usize..end as usize])
 }
 
 /// Bytes that nothing authenticates must be zero, so that nothing can hide there.

@@ -48,7 +48,9 @@ pub(crate) fn prepare(
 ) -> Result<PreparedChunks, InterruptCause> {
     let (offset, _) = job.geometry.bytes_of_chunks(run.first, run.count);
     match job.data.as_mapped() {
-        Some(mapped) if run.seals && !buffer.is_empty() => {
+        // Pages that a mapping brings in for writing count as dirty from then on, so a sync of the window before would write
+        // these once more than needed, as they still are.
+        Some(mapped) if run.seals && !job.syncs_windows() && !buffer.is_empty() => {
             mapped.copy_out(offset, buffer).map_err(|source| io_cause("reading", offset, source))?;
         }
         _ => read_data(job, buffer, offset)?,

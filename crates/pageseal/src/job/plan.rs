@@ -161,7 +161,8 @@ pub(crate) fn record_kind(resilience: Resilience) -> RecordKind {
 }
 
 /// The store of a resumed job, if its resilience allows it. `has_direct`: whether the file was opened for direct
-/// I/O.
+/// I/O. With `process` a kill may have left blocks torn at any place, which are rebuilt through the page cache: a write past it that
+/// fails could leave such a block with some new sectors besides, and nothing looks for both.
 pub(crate) fn io_to_resume(
     choice: IoChoice,
     resilience: Resilience,
@@ -170,6 +171,7 @@ pub(crate) fn io_to_resume(
     match (choice, resilience) {
         (IoChoice::Mmap, Resilience::Checksum) => Err(Refusal::UnsoundPair),
         (IoChoice::Mmap, _) => Ok(Io::Mmap),
+        (_, Resilience::Process) => Ok(Io::Buffered),
         (IoChoice::Auto | IoChoice::Direct, _) if has_direct => Ok(Io::Direct),
         _ => Ok(Io::Buffered),
     }
@@ -256,6 +258,7 @@ mod tests {
         assert_eq!(io_to_resume(IoChoice::Direct, Resilience::Checksum, false).unwrap(), Io::Buffered);
         assert_eq!(io_to_resume(IoChoice::Buffered, Resilience::Checksum, true).unwrap(), Io::Buffered);
         assert_eq!(io_to_resume(IoChoice::Auto, Resilience::Checksum, true).unwrap(), Io::Direct);
+        assert_eq!(io_to_resume(IoChoice::Direct, Resilience::Process, true).unwrap(), Io::Buffered);
     }
 
     #[test]

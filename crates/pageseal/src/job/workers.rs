@@ -122,6 +122,11 @@ impl Workers {
         Ok(Workers { pool, tiles: Tiles::new(tile_len) })
     }
 
+    /// Whether there is no pool, and the calling thread does the work itself.
+    pub(crate) fn are_the_caller(&self) -> bool {
+        self.pool.is_none()
+    }
+
     /// Threads of the pool.
     pub(crate) fn threads(&self) -> usize {
         self.pool.as_ref().map_or(1, rayon::ThreadPool::current_num_threads)

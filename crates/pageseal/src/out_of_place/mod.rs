@@ -16,6 +16,7 @@ use pageseal_format::limits::{BLOCK, TABLE_ENTRY_LEN};
 use pageseal_format::{FileState, Geometry, Limits, Superblock, TableEntry, labels};
 use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::write_back::WriteBehind;
+use tempfile::SpooledData;
 
 use crate::control::{Control, Stage};
 use crate::error::{Damage, JobError, OpenError, Refusal};
@@ -100,9 +101,18 @@ pub fn encrypt_to(
         incompat: 0,
     };
     let block = superblock.encode(|body| made.keys.metadata.mac(labels::SUPERBLOCK, body));
-    let mut table = table.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-    write_trailer(&mut sink.end(geometry.data_len()), &geometry, &block[..], &slots, &mut table)
-        .map_err(|error| unwritable(sink.path(), error))?;
+    let table = table.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut end = sink.end(geometry.data_len());
+    match table.into_inner() {
+        SpooledData::InMemory(mut table) => {
+            write_trailer(&mut end, &geometry, &block[..], &slots, &mut table)
+        }
+        // Pages that could not be written may have gone, and read as zeros then. Only a sync tells.
+        SpooledData::OnDisk(mut table) => table
+            .sync_data()
+            .and_then(|()| write_trailer(&mut end, &geometry, &block[..], &slots, &mut table)),
+    }
+    .map_err(|error| unwritable(sink.path(), error))?;
     let path = sink.publish(attributes.as_ref(), control)?;
     Ok(report(JobKind::Encrypt, path, &geometry, suite, &workers, started))
 }
@@ -239,7 +249,7 @@ fn write_trailer(
     geometry: &Geometry,
     superblock: &[u8],
     slots: &[u8],
-    table: &mut tempfile::SpooledTempFile,
+    table: &mut (impl Read + Seek),
 ) -> io::Result<()> {
     writer.write_all(&vec![0; (geometry.trailer_offset() - geometry.data_len()) as usize])?;
     writer.write_all(superblock)?;
