@@ -57,6 +57,7 @@ class Cached:
         return [
             share(row, "share of the time of cp + sync", "pageseal", "cp + sync", 0.5),
             share(row, "share of the time of dd", "pageseal", "dd", 1.1),
+            share(row, "dd's share of the time of cp + sync", "dd", "cp + sync", None),
         ]
 
 

@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 
 use pageseal::{
-    Control, Damage, DecryptOptions, EncryptOptions, Identities, JobError, KeyError, Notice, OpenError,
-    Passphrase, Recipient, Refusal, VerifyReport, decrypt_in_place, encrypt_in_place, verify,
+    Control, Damage, DecryptOptions, EncryptOptions, Identities, IoChoice, JobError, KeyError, Notice,
+    OpenError, Passphrase, Recipient, Refusal, VerifyReport, decrypt_in_place, encrypt_in_place, verify,
 };
 use support::{
     Generator, Keys, Recorder, digest, flip, folder, layout, sealed_file, set_len, write_at, write_content,
@@ -247,6 +247,33 @@ fn a_flipped_bit_of_the_data_names_its_chunk() {
     let error = check(&sealed, &identities).unwrap_err();
     let expected = Damage::Chunks { count: 2, first_chunk: 0, offset: 0 };
     assert!(matches!(&error, OpenError::Damaged { damage, .. } if *damage == expected), "{error:?}");
+}
+
+/// Past the page cache 16 MiB are read at a time, and the next ones meanwhile.
+#[test]
+fn damage_in_several_large_reads_is_found_by_every_store() {
+    let (folder, key_folder) = (folder(), folder());
+    let keys = Keys::new(key_folder.path());
+    let (sealed, _) = sealed_file(folder.path(), &keys, "file", 40 * (1 << 20) + 1000);
+    let mut expected = Vec::new();
+    // The last chunk, the ones beside a border of two reads, and one in between.
+    for (first_chunk, count) in [(640, 1), (256, 2), (255, 3), (100, 4)] {
+        flip(&sealed, first_chunk * 65536 + 7, 1);
+        let offset = first_chunk * 65536;
+        expected.push(match count {
+            1 => Damage::Chunk { chunk: first_chunk, offset },
+            _ => Damage::Chunks { count, first_chunk, offset },
+        });
+        for io in [IoChoice::Direct, IoChoice::Buffered, IoChoice::Mmap] {
+            let options = DecryptOptions { io, threads: Some(2), ..DecryptOptions::default() };
+            let error =
+                decrypt_in_place(&sealed, &keys.identities(), &options, &Control::silent()).unwrap_err();
+            assert!(
+                matches!(&error, JobError::Open(OpenError::Damaged { damage, .. }) if Some(damage) == expected.last()),
+                "{io:?}: {error:?}"
+            );
+        }
+    }
 }
 
 #[test]
