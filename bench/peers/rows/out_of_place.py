@@ -10,7 +10,7 @@ from rounds import Measured, Step, alternate
 
 BARS = {"age": 2.5, "rage": 3, "openssl": 2.5, "gpg": 8}
 DIRECTIONS = ("encrypt", "decrypt")
-DURABLE, QUICK = "pageseal", "pageseal to stdout"
+DURABLE, QUICK, FLOOR = "pageseal", "pageseal to stdout", "dd"
 
 
 class OutOfPlace:
@@ -20,7 +20,7 @@ class OutOfPlace:
         "No peer makes its result durable, and `pageseal -o OUT` always does. So each is timed twice, and like is compared with like: *durable* is the peer and a "
         "`sync` of its output against `pageseal -o OUT`; *not durable* is the peer as it comes against `pageseal -o - > OUT` (decrypt with `--no-verify-first`, for no peer looks at the whole input before it writes). The third figure, the peer as it comes "
         "against the durable `pageseal -o OUT`, has no bar. The fourth, *over an output that is there*, is about the programs alone: both write to their standard output, which is a file of that length in the page cache "
-        "already, so that what the kernel needs for a new file's pages is not part of it. openssl does not authenticate. gpg runs without compression and with the cheapest key derivation."
+        "already, so that what the kernel needs for a new file's pages is not part of it. dd, which copies and does nothing else, is the floor. openssl does not authenticate. gpg runs without compression and with the cheapest key derivation."
     )
 
     def disk_bytes(self, context):
@@ -98,6 +98,10 @@ class OutOfPlace:
                 found.append(faster(row, f"{name}, not durable", theirs, quick, bound))
                 found.append(faster(row, f"{name}, pageseal alone durable", theirs, durable, None))
                 found.append(faster(row, f"{name}, over an output that is there", f"{theirs}, over", f"{quick}, over", bound))
+            for direction in DIRECTIONS:
+                name = f"{peer}, {direction}, times faster: the floor"
+                found.append(faster(row, f"{name}, durable", f"{peer} {direction}, synced", f"{FLOOR} {direction}, synced", None))
+                found.append(faster(row, f"{name}, not durable", f"{peer} {direction}", f"{FLOOR} {direction}", None))
         return found
 
 
@@ -114,6 +118,16 @@ def pageseal_to_stdout(context):
         # The peers write what they have authenticated so far, too, and do not look at all of it first.
         "decrypt": lambda source, _: (context.decrypt(source, "-o", "-", "--no-verify-first"), True),
     }
+
+
+def dd(_):
+    """The ciphertext is the plaintext."""
+
+    def copy(source, target):
+        command = ["dd", f"if={source}", "bs=1M", "status=none"]
+        return command if target == "-" else [*command, f"of={target}"], False
+
+    return {direction: copy for direction in DIRECTIONS}
 
 
 def age_like(program):
@@ -163,6 +177,7 @@ def stop_gpg_agent(context, home):
 CONTENDERS = {
     DURABLE: pageseal,
     QUICK: pageseal_to_stdout,
+    FLOOR: dd,
     "age": age_like("age"),
     "rage": age_like("rage"),
     "openssl": openssl,

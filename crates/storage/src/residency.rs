@@ -47,7 +47,7 @@ pub fn cached_bytes(file: &File, offset: u64, len: u64) -> Option<u64> {
 const SAMPLES: u64 = 128;
 const SAMPLE_BYTES: u64 = 256 << 10;
 
-/// An estimate of how many of a file's `len` bytes are in the page cache, from [`SAMPLES`] pieces of it: counting all takes 10 ms for
+/// An estimate of how many of a file's `len` bytes are in the page cache, from 128 pieces of it: counting all takes 10 ms for
 /// each GiB that is there. Short files are counted. `None` as with [`cached_bytes`].
 #[must_use]
 pub fn cached_bytes_estimate(file: &File, len: u64) -> Option<u64> {
