@@ -389,7 +389,7 @@ pub enum Io {
     Mmap,
     /// Through a private buffer, whole blocks at a time
     Buffered,
-    /// Past the page cache, for files that do not fit into memory
+    /// Past the page cache, for files that do not fit into memory or are not in it
     Direct,
 }
 

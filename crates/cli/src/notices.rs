@@ -10,6 +10,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::OldBlocksMayStay => "old_blocks_may_stay",
         Notice::JournalResilienceChosen { .. } => "journal_resilience_chosen",
         Notice::DirectRefused { .. } => "direct_refused",
+        Notice::RecoversThroughCache => "recovers_through_cache",
         Notice::NoJobKey => "no_job_key",
         Notice::JobKeyOnDisk => "job_key_on_disk",
         Notice::ChunkChangedSinceOpened { .. } => "chunk_changed_since_opened",
@@ -40,6 +41,10 @@ pub fn notice_text(notice: &Notice) -> String {
              twice the writing"
         ),
         Notice::DirectRefused { reason } => format!("{reason}; the file goes through the page cache instead"),
+        Notice::RecoversThroughCache => {
+            "what the killed job left in flight is recovered through the page cache, and so the rest goes that way, too"
+                .into()
+        }
         Notice::NoJobKey => {
             "no folder in memory was found for the job key: resume and rollback will need an \
              identity or the passphrase"

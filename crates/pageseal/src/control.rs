@@ -49,6 +49,8 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// Another store was asked for, but what a killed `process` job left is recovered through the page cache.
+    RecoversThroughCache,
     /// No volatile folder was found for the job key: resuming will need an identity or passphrase.
     NoJobKey,
     /// The job key lies in the journal, on disk; flash may keep it after it is wiped.

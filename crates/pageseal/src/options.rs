@@ -15,7 +15,7 @@ pub enum IoChoice {
     Mmap,
     /// Reads into a private tile, seals there, writes whole blocks.
     Buffered,
-    /// Past the page cache (`O_DIRECT`): for files that do not fit into memory. Each byte is read once and sealed in the buffer
+    /// Past the page cache (`O_DIRECT`): for files that do not fit into memory, or are not in it. Each byte is read once and sealed in the buffer
     /// that it is written from. Where the file system refuses, `Buffered` is taken and
     /// [`Notice::DirectRefused`](crate::Notice::DirectRefused) says so.
     Direct,

@@ -43,7 +43,7 @@ pub fn cached_bytes(file: &File, offset: u64, len: u64) -> Option<u64> {
     (result == 0).then(|| (counts.cached * page_size() as u64).min(len))
 }
 
-/// Samples that are evenly spread, so the estimate is wrong by 5 % of the file at most in two of three cases, however its pages lie.
+/// Evenly spread samples, which are wrong by 5 % of the file at most in two of three cases where what is in the cache lies at random.
 const SAMPLES: u64 = 128;
 const SAMPLE_BYTES: u64 = 256 << 10;
 

@@ -44,7 +44,8 @@ pub fn decrypt_in_place(
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
     let mut opened = open_for_change(Names::of(path)?, options.allow_links)?;
     check_names(&opened, options)?;
-    let store = prepare_store(options.io, &mut opened, Reads::Twice, control);
+    let reads = if options.verify_first { Reads::Twice } else { Reads::Once };
+    let store = prepare_store(options.io, &mut opened, reads, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
     let OpenedTarget { target, medium, .. } = opened;
     let sealed = SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?;

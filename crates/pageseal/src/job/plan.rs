@@ -161,17 +161,18 @@ pub(crate) fn record_kind(resilience: Resilience) -> RecordKind {
 }
 
 /// The store of a resumed job, if its resilience allows it. `has_direct`: whether the file was opened for direct
-/// I/O. With `process` a kill may have left blocks torn at any place, which are rebuilt through the page cache: a write past it that
-/// fails could leave such a block with some new sectors besides, and nothing looks for both.
+/// I/O. With `process`, a kill of a mapped store leaves a block torn at any place, and a write past the page cache that fails leaves it
+/// with some new sectors; nothing looks for both in one block. So what may be in flight is recovered by `write(2)`, which leaves neither.
 pub(crate) fn io_to_resume(
     choice: IoChoice,
     resilience: Resilience,
+    is_clean: bool,
     has_direct: bool,
 ) -> Result<Io, Refusal> {
     match (choice, resilience) {
         (IoChoice::Mmap, Resilience::Checksum) => Err(Refusal::UnsoundPair),
+        (_, Resilience::Process) if !is_clean => Ok(Io::Buffered),
         (IoChoice::Mmap, _) => Ok(Io::Mmap),
-        (_, Resilience::Process) => Ok(Io::Buffered),
         (IoChoice::Auto | IoChoice::Direct, _) if has_direct => Ok(Io::Direct),
         _ => Ok(Io::Buffered),
     }
@@ -254,18 +255,25 @@ mod tests {
             Err(Refusal::DataLossNotAccepted)
         ));
         assert!(check_choices(IoChoice::Auto, ResilienceChoice::None, true).is_ok());
-        assert!(io_to_resume(IoChoice::Mmap, Resilience::Checksum, false).is_err());
-        assert_eq!(io_to_resume(IoChoice::Direct, Resilience::Checksum, false).unwrap(), Io::Buffered);
-        assert_eq!(io_to_resume(IoChoice::Buffered, Resilience::Checksum, true).unwrap(), Io::Buffered);
-        assert_eq!(io_to_resume(IoChoice::Auto, Resilience::Checksum, true).unwrap(), Io::Direct);
-        assert_eq!(io_to_resume(IoChoice::Direct, Resilience::Process, true).unwrap(), Io::Buffered);
+        assert!(io_to_resume(IoChoice::Mmap, Resilience::Checksum, false, false).is_err());
+        let io = |choice, resilience, is_clean, has_direct| {
+            io_to_resume(choice, resilience, is_clean, has_direct).unwrap()
+        };
+        assert_eq!(io(IoChoice::Direct, Resilience::Checksum, false, false), Io::Buffered);
+        assert_eq!(io(IoChoice::Buffered, Resilience::Checksum, false, true), Io::Buffered);
+        assert_eq!(io(IoChoice::Auto, Resilience::Checksum, false, true), Io::Direct);
+        for choice in [IoChoice::Auto, IoChoice::Direct, IoChoice::Mmap] {
+            assert_eq!(io(choice, Resilience::Process, false, true), Io::Buffered);
+        }
+        assert_eq!(io(IoChoice::Direct, Resilience::Process, true, true), Io::Direct);
+        assert_eq!(io(IoChoice::Mmap, Resilience::Process, true, true), Io::Mmap);
     }
 
     #[test]
     fn fingerprints_alone_protect_a_mapping_from_kills_only() {
         for (resilience, is_sound) in [(Resilience::Checksum, false), (Resilience::Process, true)] {
             assert_eq!(record_kind(resilience), RecordKind::Fingerprints);
-            assert_eq!(io_to_resume(IoChoice::Mmap, resilience, false).is_ok(), is_sound);
+            assert_eq!(io_to_resume(IoChoice::Mmap, resilience, false, false).is_ok(), is_sound);
         }
         assert_eq!(record_kind(Resilience::Journal), RecordKind::FingerprintsAndPayload);
     }

@@ -14,16 +14,16 @@ use super::active::{ActiveJob, JournalPlace};
 use super::begin::{context, storage};
 use super::belongs::{check_belongs, growing_was_undone};
 use super::journal_file::journal_place;
-use super::plan::io_to_resume;
+use super::plan::{Io, io_to_resume};
 use super::store_choice::{Reads, prepare_store};
 use super::unlock::{open_journal, unlock};
 use super::workers::Workers;
 use super::{decrypt, encrypt, finish, finished, recover};
-use crate::control::Control;
+use crate::control::{Control, Notice};
 use crate::error::{Damage, InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::Identities;
 use crate::names::Names;
-use crate::options::ResumeOptions;
+use crate::options::{IoChoice, ResumeOptions};
 use crate::report::JobReport;
 use crate::target::{Target, open_for_change};
 
@@ -97,7 +97,14 @@ pub(crate) fn continue_on(
     let phase = unlocked.replay.phase;
     check_wish(&target, &header, &phase, options, wish)?;
     unlocked.journal.set_boot_id(running_boot(&target));
-    let io = io_to_resume(options.io, header.resilience, target.direct.is_some())?;
+    let io = io_to_resume(options.io, header.resilience, phase.clean, target.direct.is_some())?;
+    let asked = match options.io {
+        IoChoice::Direct => target.direct.is_some(),
+        other => other == IoChoice::Mmap,
+    };
+    if asked && io == Io::Buffered {
+        control.progress.notice(&Notice::RecoversThroughCache);
+    }
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes(), &*target.surroundings)?;
     check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
     // The run that made the journal may have been killed between giving it its name and making that durable.

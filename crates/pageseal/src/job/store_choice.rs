@@ -26,14 +26,15 @@ pub(crate) struct StoreChoice {
 /// How often a job reads its file.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Reads {
-    /// An encryption does.
+    /// An encryption, or a decryption that does not authenticate all of it first.
     Once,
-    /// A decryption, which authenticates all of it first, and finds it in the page cache afterwards.
+    /// A decryption that does, and finds it in the page cache afterwards. A resumed job counts as one, too: most of what it needs
+    /// may have been read shortly before.
     Twice,
 }
 
 /// From here on a file that is read once, and not from the page cache, is sealed faster past it: with 2 GiB on an NVMe disk 1.5
-/// instead of 2.3 s, with 1 GiB 0.8 instead of 1.0 s, and no difference with 256 MiB (medians by turns).
+/// instead of 2.5 s, with 1 GiB 0.8 instead of 1.0 s, and no difference with 256 MiB (medians by turns).
 const COLD_LEN_BYTES: u64 = 1 << 30;
 
 /// Chooses the store for an opened file.

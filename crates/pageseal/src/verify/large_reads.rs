@@ -40,17 +40,18 @@ impl<'scope, 'env> LargeReads<'scope, 'env> {
         LargeReads { scope, verifier, batch_chunks, spare: Vec::new(), under_way: None }
     }
 
-    /// The batch that begins with chunk `first`, read ahead or now; the one after it is being read when this returns.
+    /// The batch that begins with chunk `first`, read ahead or now; the one after it is being read when this returns, unless there was
+    /// an error.
     pub(super) fn take(&mut self, first: u64) -> Result<Batch, OpenError> {
-        let read = match self.under_way.take() {
+        let batch = match self.under_way.take() {
             Some((begun, thread)) if begun == first => thread.join().unwrap_or_else(|_| {
                 let source = std::io::Error::other("the reading thread panicked");
                 Err(OpenError::Io { path: self.verifier.path.into(), offset: 0, source })
             }),
             _ => self.verifier.read_batch(first, self.count_from(first), self.tile()),
-        };
+        }?;
         self.start(first + self.batch_chunks);
-        read
+        Ok(batch)
     }
 
     /// Takes back the memory of a batch.
@@ -79,5 +80,14 @@ impl<'scope, 'env> LargeReads<'scope, 'env> {
     fn tile(&mut self) -> Tile {
         let len = self.batch_chunks * self.verifier.geometry.chunk_len_bytes();
         self.spare.pop().unwrap_or_else(|| Tile::new(len as usize))
+    }
+}
+
+impl Drop for LargeReads<'_, '_> {
+    fn drop(&mut self) {
+        // After an error nobody asks for what is being read. Not joined, a panic in there would become one of the caller's.
+        if let Some((_, thread)) = self.under_way.take() {
+            let _ = thread.join();
+        }
     }
 }
