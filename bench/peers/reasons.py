@@ -13,10 +13,11 @@ REASONS = {
     "The figures over an output that is there are without it",
     ("cached", "share of the time of cp"): "dd, which writes the data once and does nothing else, has about the same share: the disk's rate sets it. Where free memory must first be brought back by the host of "
     "this virtual machine, cp takes up to twice as long, and the bar is met; here that memory was brought back before the clock started, for cp too",
-    ("decrypt", ""): "the pass that authenticates all of it before the first change comes on top, and it runs at the rate of row `verify`; since encrypt takes no "
-    "longer than writing the file once (row `cached`), that pass is a fifth of it",
+    ("decrypt", ""): "the pass that authenticates all of it before the first change comes on top, and it runs at the rate of row `verify`, a sixth of encrypt's time; steps that wait for it are below 30 ms "
+    "(strace). In some runs decrypt takes another tenth longer, which is not explained yet",
     ("dispatch", "rate, as a share of the native one's: aegis"): "a compiler that may use AVX-512VL makes one instruction (`vpternlogq`) of two XORs in the loop of libaegis, "
     "which opening waits for and sealing does not; libaegis chooses no such variant of AEGIS-256X2 at run time. It does not bound a job: reading into a tile takes longer than opening it",
+    ("dispatch", "rate, as a share of the native one's: xaes"): "not explained: both run the same assembly of AWS-LC, and a run before this one found 0.99",
     ("larger", "share of the time of cp"): "both read and write the file once, and the disk sets the pace: fio needs as long",
 }
 
