@@ -6,15 +6,16 @@ REASONS = {
     "way of 64 MiB from memory and back, and how slow the textbook's loop is on this processor",
     ("mmap", "rate"): "each byte goes three ways, the XOR's goes one: into private memory, where it is fingerprinted and sealed; past the comparison in the mapping, "
     "which finds who else writes to the file; and as ciphertext into the mapping. Bringing in the pages, which the XOR must do too, takes about half of the time where they are small",
-    ("out-of-place", "gpg, decrypt"): "gpg decrypts twice as fast as it encrypts, and the kernel's work for the pages of a new file comes on top of both. It still differs from run to run on this virtual "
-    "machine: of five runs two took 0.24 and 0.27 s, as long as a copy by dd, one 0.41 s, and two 1.4 and 1.8 s. Over an output that is there the bar is met",
+    ("out-of-place", "gpg, decrypt"): "gpg decrypts twice as fast as it encrypts, and the kernel's and the disk's work for a new file comes on top of both: dd, which copies and does nothing else, is "
+    "not so much faster than gpg either (the floor). On this virtual machine that work differs from run to run; of the two figures now one and now the other is met. Over an output that is there the bar is met",
     ("out-of-place", ""): "what the kernel needs for the pages of a new file comes on top of every program's time, and weighs most where that is shortest. On this virtual "
     "machine it is large and differs from run to run: dd takes 0.23 to 3.0 s to write the same GiB from the page cache into a new file, all of it in the kernel's copy into fresh pages. "
     "The figures over an output that is there are without it",
     ("cached", "share of the time of cp"): "dd, which writes the data once and does nothing else, has about the same share: the disk's rate sets it. Where free memory must first be brought back by the host of "
     "this virtual machine, cp takes up to twice as long, and the bar is met; here that memory was brought back before the clock started, for cp too",
-    ("decrypt", ""): "the pass that authenticates all of it before the first change comes on top, and it runs at the rate of row `verify`, a sixth of encrypt's time; steps that wait for it are below 30 ms "
-    "(strace). In some runs decrypt takes another tenth longer, which is not explained yet",
+    ("decrypt", ""): "it is the sum of its passes, which the table has alone: `verify` runs at the rate that reading and opening allow (row `verify`), and the conversion takes what encrypt takes. All cores are "
+    "busy in both (97 % of their time), so neither pass can hide behind the other; the faster the disk lets encrypt be, the more the first pass weighs. What was tried to make them cheaper, and why not, is in "
+    "`DESIGN.md`, section 10",
     ("dispatch", "rate, as a share of the native one's: aegis"): "a compiler that may use AVX-512VL makes one instruction (`vpternlogq`) of two XORs in the loop of libaegis, "
     "which opening waits for and sealing does not; libaegis chooses no such variant of AEGIS-256X2 at run time. It does not bound a job: reading into a tile takes longer than opening it",
     ("dispatch", "rate, as a share of the native one's: xaes"): "not explained: both run the same assembly of AWS-LC, and a run before this one found 0.99",

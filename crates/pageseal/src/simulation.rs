@@ -80,6 +80,8 @@ pub struct Choices {
     pub job_key: JobKeyMode,
     /// Whether the file may have holes, which an encrypt then remembers.
     pub allow_sparse: bool,
+    /// Whether a decrypt authenticates all of the file first.
+    pub verify_first: bool,
 }
 
 impl Choices {
@@ -187,7 +189,7 @@ impl World {
         let sealed = self.open(identities)?;
         make_old_content_durable(&target)?;
         let plan = choices.plan(self.sizes);
-        let options = DecryptOptions::default();
+        let options = DecryptOptions { verify_first: choices.verify_first, ..DecryptOptions::default() };
         begin_decrypt(target, self.place()?, sealed, plan, &options, control, Instant::now())
     }
 

@@ -163,6 +163,8 @@ pub struct Scenario {
     pub go_back: bool,
     /// Whether the file is one with holes.
     pub holes: bool,
+    /// Whether a decrypt authenticates all of the file first.
+    pub verify_first: bool,
 }
 
 /// One in so many seeds has chunks and windows of the product's sizes.
@@ -195,6 +197,7 @@ impl Scenario {
             job_key: *generator.pick(&[JobKeyMode::Runtime, JobKeyMode::Disk, JobKeyMode::None]),
             go_back: generator.below(2) == 0,
             holes: generator.below(4) == 0,
+            verify_first: generator.below(2) == 0,
         }
     }
 
@@ -211,6 +214,7 @@ impl Scenario {
             job_key: [JobKeyMode::Runtime, JobKeyMode::Disk, JobKeyMode::None][(number % 3) as usize],
             go_back: number % 4 < 2,
             holes: false,
+            verify_first: (number / cells.len() as u64).is_multiple_of(2),
         }
     }
 
@@ -222,12 +226,14 @@ impl Scenario {
             resilience: self.cell.resilience.resilience(),
             job_key: self.job_key,
             allow_sparse: self.holes,
+            verify_first: self.verify_first,
         }
     }
 
     /// Names the configuration, without the seed.
-    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, bool, bool) {
-        (self.cell, self.sizes, self.data_len, self.job_key as u8, self.go_back, self.holes)
+    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, [bool; 3]) {
+        let flags = [self.go_back, self.holes, self.verify_first];
+        (self.cell, self.sizes, self.data_len, self.job_key as u8, flags)
     }
 }
 
