@@ -8,7 +8,7 @@ use std::{
 use crate::usage::bytes_of;
 
 /// Bytes of memory this process could take without swapping: what the kernel thinks is available
-/// (`MemAvailable`), or less if a control group (version 2) leaves less. It is an estimate and can be
+/// (`MemAvailable`), or less if a control group (version 2 or 1) leaves less. It is an estimate and can be
 /// wrong a moment later.
 ///
 /// # Errors
@@ -17,33 +17,74 @@ use crate::usage::bytes_of;
 pub fn available_memory_bytes() -> io::Result<u64> {
     let system =
         bytes_of(&fs::read_to_string("/proc/meminfo")?, "MemAvailable:").ok_or(io::ErrorKind::InvalidData)?;
-    let group = fs::read_to_string("/proc/self/cgroup")
-        .ok()
-        .and_then(|text| left_by_groups(Path::new("/sys/fs/cgroup"), unified_group(&text)?));
+    let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|groups| {
+        [&UNIFIED, &LEGACY]
+            .into_iter()
+            .filter_map(|hierarchy| hierarchy.left(Path::new(hierarchy.root), hierarchy.group_in(&groups)?))
+            .min()
+    });
     Ok(group.map_or(system, |group| group.min(system)))
 }
 
-/// The path in the line of the version 2 hierarchy, `0::/path`.
-fn unified_group(text: &str) -> Option<&str> {
-    text.lines().find_map(|line| line.strip_prefix("0::/"))
+/// Where a version of control groups says what it allows of memory
+/// (Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
+struct Hierarchy {
+    /// Its controllers, as `/proc/self/cgroup` names them.
+    controller: &'static str,
+    /// Where it is mounted everywhere.
+    root: &'static str,
+    /// Files with a limit; the least of them counts.
+    limits: &'static [&'static str],
+    used: &'static str,
+    /// The line of `memory.stat` with the pages that are given up first, those below the group included.
+    reclaimable: &'static str,
 }
 
-/// The least that the group or any group above it leaves; `None` if none has a limit.
-fn left_by_groups(root: &Path, group: &str) -> Option<u64> {
-    let group: PathBuf = root.join(group);
-    group.ancestors().take_while(|at| at.starts_with(root)).filter_map(left_by_group).min()
-}
+const UNIFIED: Hierarchy = Hierarchy {
+    controller: "",
+    root: "/sys/fs/cgroup",
+    limits: &["memory.max", "memory.high"],
+    used: "memory.current",
+    reclaimable: "inactive_file ",
+};
 
-/// Limit less use; file pages that were not used lately are given up first, so they count as left.
-fn left_by_group(group: &Path) -> Option<u64> {
-    let read = |name: &str| fs::read_to_string(group.join(name)).ok();
-    // "max" is no number and no limit.
-    let limit: u64 = read("memory.max")?.trim().parse().ok()?;
-    let used: u64 = read("memory.current")?.trim().parse().ok()?;
-    let reclaimable = read("memory.stat")
-        .and_then(|text| text.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse().ok()))
-        .unwrap_or(0);
-    Some(limit.saturating_sub(used.saturating_sub(reclaimable)))
+const LEGACY: Hierarchy = Hierarchy {
+    controller: "memory",
+    root: "/sys/fs/cgroup/memory",
+    limits: &["memory.limit_in_bytes"],
+    used: "memory.usage_in_bytes",
+    reclaimable: "total_inactive_file ",
+};
+
+impl Hierarchy {
+    /// The path in the line of this hierarchy, `NUMBER:CONTROLLER,CONTROLLER:/path`.
+    fn group_in<'t>(&self, groups: &'t str) -> Option<&'t str> {
+        groups.lines().find_map(|line| {
+            let (_, rest) = line.split_once(':')?;
+            let (controllers, path) = rest.split_once(":/")?;
+            controllers.split(',').any(|name| name == self.controller).then_some(path)
+        })
+    }
+
+    /// The least that the group or any group above it leaves; `None` if none has a limit. Inside of a container the path may be
+    /// one of outside; the root is the container's own group then.
+    fn left(&self, root: &Path, group: &str) -> Option<u64> {
+        let group: PathBuf = root.join(group);
+        group.ancestors().take_while(|at| at.starts_with(root)).filter_map(|at| self.left_by(at)).min()
+    }
+
+    /// Limit less use; file pages that were not used lately are given up first, so they count as left.
+    fn left_by(&self, group: &Path) -> Option<u64> {
+        let read = |name: &str| fs::read_to_string(group.join(name)).ok();
+        // "max" is no number and no limit; in version 1 no limit is a number larger than any memory.
+        let limits = self.limits.iter().filter_map(|name| read(name)?.trim().parse::<u64>().ok());
+        let limit = limits.min()?;
+        let used: u64 = read(self.used)?.trim().parse().ok()?;
+        let reclaimable = read("memory.stat")
+            .and_then(|text| text.lines().find_map(|line| line.strip_prefix(self.reclaimable)?.parse().ok()))
+            .unwrap_or(0);
+        Some(limit.saturating_sub(used.saturating_sub(reclaimable)))
+    }
 }
 
 /// The random id the kernel drew when it started: two equal ids mean that the machine was not
@@ -84,20 +125,50 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let inner = root.path().join("a/b");
         fs::create_dir_all(&inner).unwrap();
+        let left = || UNIFIED.left(root.path(), "a/b");
         let write = |dir: &Path, max: &str, current: &str| {
             fs::write(dir.join("memory.max"), max).unwrap();
             fs::write(dir.join("memory.current"), current).unwrap();
         };
-        assert_eq!(left_by_groups(root.path(), "a/b"), None);
+        assert_eq!(left(), None);
         write(&inner, "max\n", "5\n");
-        assert_eq!(left_by_groups(root.path(), "a/b"), None);
+        assert_eq!(left(), None);
         write(&root.path().join("a"), "1000\n", "900\n");
-        assert_eq!(left_by_groups(root.path(), "a/b"), Some(100));
+        assert_eq!(left(), Some(100));
         fs::write(root.path().join("a/memory.stat"), "anon 1\ninactive_file 50\n").unwrap();
-        assert_eq!(left_by_groups(root.path(), "a/b"), Some(150));
+        assert_eq!(left(), Some(150));
+        fs::write(root.path().join("a/memory.high"), "990\n").unwrap();
+        assert_eq!(left(), Some(140));
         write(&inner, "10\n", "20\n");
-        assert_eq!(left_by_groups(root.path(), "a/b"), Some(0));
-        assert_eq!(unified_group("3:cpu:/x\n0::/a/b\n"), Some("a/b"));
+        assert_eq!(left(), Some(0));
+    }
+
+    #[test]
+    fn version_1_counts_too() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("box");
+        fs::create_dir(&group).unwrap();
+        let write = |dir: &Path, name: &str, text: &str| fs::write(dir.join(name), text).unwrap();
+        let left = || LEGACY.left(root.path(), "box");
+        assert_eq!(left(), None);
+        write(root.path(), "memory.limit_in_bytes", "9223372036854771712\n");
+        write(root.path(), "memory.usage_in_bytes", "1000\n");
+        assert!(left().unwrap() > 1 << 62);
+        write(&group, "memory.limit_in_bytes", "5000\n");
+        write(&group, "memory.usage_in_bytes", "4000\n");
+        write(&group, "memory.stat", "inactive_file 7\ntotal_inactive_file 500\n");
+        assert_eq!(left(), Some(1500));
+        // A path of outside the container, which is not there.
+        assert!(LEGACY.left(root.path(), "docker/0123").unwrap() > 1 << 62);
+    }
+
+    #[test]
+    fn each_hierarchy_has_its_line() {
+        let groups = "12:cpu,cpuacct:/c\n4:memory:/m/n\n1:name=systemd:/s\n0::/a/b\n";
+        assert_eq!(UNIFIED.group_in(groups), Some("a/b"));
+        assert_eq!(LEGACY.group_in(groups), Some("m/n"));
+        assert_eq!(LEGACY.group_in("0::/a/b\n"), None);
+        assert_eq!(UNIFIED.group_in("0::/\n"), Some(""));
     }
 
     #[test]
