@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::ptr;
 
 use rustix::param::page_size;
 
@@ -26,14 +27,19 @@ struct Counts {
     recently_evicted: u64,
 }
 
-/// Bytes of `len` from `offset` on that are in the page cache, to the page; `None` where the system does not tell: `cachestat(2)`
-/// came with Linux 6.5, and some file systems and filters of system calls do not have it.
+/// Bytes of `len` from `offset` on that are in the page cache, to the page; `None` where the system does not tell. By `cachestat(2)`,
+/// or where that is not to be had (it came with Linux 6.5), by `mincore(2)`, which calls everything cached of a file that the
+/// process neither owns nor may write.
 #[must_use]
 pub fn cached_bytes(file: &File, offset: u64, len: u64) -> Option<u64> {
     if len == 0 {
         // Which the kernel would take as "to the end".
         return Some(0);
     }
+    by_cachestat(file, offset, len).or_else(|| by_mincore(file, offset, len))
+}
+
+fn by_cachestat(file: &File, offset: u64, len: u64) -> Option<u64> {
     let range = Range { offset, len };
     let mut counts = Counts::default();
     // SAFETY: both structures have the layout of the kernel's and live until the call returns; the descriptor is open. A kernel
@@ -41,6 +47,36 @@ pub fn cached_bytes(file: &File, offset: u64, len: u64) -> Option<u64> {
     let result =
         unsafe { libc::syscall(CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut counts, 0_u32) };
     (result == 0).then(|| (counts.cached * page_size() as u64).min(len))
+}
+
+/// Of a mapping that is never touched.
+fn by_mincore(file: &File, offset: u64, len: u64) -> Option<u64> {
+    let page = page_size() as u64;
+    // Pages behind the end of the file are no error, and not there.
+    let first = offset / page * page;
+    let mapped = usize::try_from(offset.checked_add(len)?.checked_sub(first)?).ok()?;
+    // SAFETY: a mapping of its own at an address that the kernel chooses; it is neither read nor written.
+    let address = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            mapped,
+            libc::PROT_READ,
+            libc::MAP_SHARED,
+            file.as_raw_fd(),
+            first.try_into().ok()?,
+        )
+    };
+    if address == libc::MAP_FAILED {
+        return None;
+    }
+    let mut pages = vec![0_u8; mapped.div_ceil(page as usize)];
+    // SAFETY: the range is the one mapped above, and the vector has a byte for each of its pages.
+    let told = unsafe { libc::mincore(address, mapped, pages.as_mut_ptr()) } == 0;
+    // SAFETY: the mapping made above, which nothing refers to.
+    unsafe { libc::munmap(address, mapped) };
+    // The other bits are reserved.
+    let cached = pages.iter().filter(|page| **page & 1 == 1).count() as u64 * page;
+    told.then(|| cached.min(len))
 }
 
 /// Evenly spread samples, which are wrong by 5 % of the file at most in two of three cases where what is in the cache lies at random.
@@ -82,6 +118,22 @@ mod tests {
         assert_eq!(cached_bytes(&file, 0, 0), Some(0));
         assert_eq!(cached_bytes(&file, 1 << 20, 4096), Some(0));
         assert_eq!(cached_bytes_estimate(&file, 300_000), Some(300_000));
+    }
+
+    #[test]
+    fn both_ways_say_the_same() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.set_len(8 << 20).unwrap();
+        file.write_all(&vec![1; 1 << 20]).unwrap();
+        for (offset, len, cached) in
+            [(0, 8 << 20, 1 << 20), (1 << 20, 1 << 20, 0), (512 << 10, 4096, 4096), (9 << 20, 4096, 0)]
+        {
+            assert_eq!(by_mincore(&file, offset, len), Some(cached), "mincore at {offset}");
+            if let Some(counted) = by_cachestat(&file, offset, len) {
+                assert_eq!(counted, cached, "cachestat at {offset}");
+            }
+        }
+        assert_eq!(by_mincore(&file, u64::MAX, 2), None);
     }
 
     #[test]
