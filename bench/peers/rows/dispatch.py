@@ -4,7 +4,8 @@ from bars import ratio
 from rounds import Measured, Step, alternate
 from tools import cipher_rates, native_pageseal
 
-WORKS = ["aegis-256x2 seal", "aegis-256x2 open", "xaes-256-gcm seal", "xchacha20-poly1305 seal", "fingerprints"]
+SUITES = ["aegis-256x2", "xaes-256-gcm", "xchacha20-poly1305"]
+WORKS = [f"{suite} {work}" for suite in SUITES for work in ("seal", "open")] + ["fingerprints"]
 
 
 class Dispatch:

@@ -1,10 +1,13 @@
-//! `cargo bench -p pageseal-storage`: XOR of a cached temporary file through each store, on one thread.
+//! `cargo bench -p pageseal-storage`: XOR of a temporary file through each store, on one thread; cached, but for direct I/O.
 
 use std::fs::File;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use pageseal_storage::bench_access::UnpopulatedMapping;
-use pageseal_storage::{BufferedFile, MappedFile, MappedRange, POPULATE_STEP_BYTES, Storage};
+use pageseal_storage::{
+    BufferedFile, DirectFile, MappedFile, MappedRange, POPULATE_STEP_BYTES, PrivateBuffer, Storage,
+};
 
 const LEN: usize = 32 << 20;
 const MASK: u8 = 0xAA;
@@ -55,7 +58,32 @@ fn stores(criterion: &mut Criterion) {
             });
         });
     }
+    direct(&mut group);
     group.finish();
+}
+
+/// By requests of a job's sizes: a window of a short file, and the largest that stays in memory.
+fn direct(group: &mut BenchmarkGroup<'_, WallTime>) {
+    // On a disk, which a folder for temporary files need not be.
+    let file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("the build's own folder");
+    let file = BufferedFile::new(file);
+    file.write_all_at(&vec![0x41; LEN], 0).expect("32 MiB of space");
+    let direct = match DirectFile::open(file.into_file()) {
+        Ok(direct) => direct,
+        Err(error) => return eprintln!("direct: not measured, {error}"),
+    };
+    for window_len in [4 << 20, 16 << 20] {
+        let mut window = PrivateBuffer::new(window_len).expect("memory");
+        group.bench_function(BenchmarkId::new("direct", window_len), |bencher| {
+            bencher.iter(|| {
+                for offset in (0..LEN).step_by(window_len) {
+                    direct.read_exact_at(window.as_mut_slice(), offset as u64).expect("a read");
+                    xor(window.as_mut_slice());
+                    direct.write_all_at(window.as_mut_slice(), offset as u64).expect("a write");
+                }
+            });
+        });
+    }
 }
 
 criterion_group!(benches, stores);

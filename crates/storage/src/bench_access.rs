@@ -1,7 +1,8 @@
 //! Ways to a file's bytes that only measurements take: mappings that fault at every first touch, and `O_DIRECT`.
 //!
 //! Jobs never use these: [`MappedFile`](crate::MappedFile) always brings pages in first, because that is
-//! faster and turns SIGBUS into an error. To *show* that, a measurement needs the other way too.
+//! faster and turns SIGBUS into an error, and [`DirectFile`](crate::DirectFile) sends large requests in pieces, many at a time.
+//! To *show* that, a measurement needs the other way too.
 
 use std::{
     fs::File,

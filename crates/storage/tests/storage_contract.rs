@@ -2,7 +2,7 @@
 
 use std::{fs::File, io};
 
-use pageseal_storage::{BufferedFile, MappedFile, MemoryStorage, Storage};
+use pageseal_storage::{BufferedFile, DirectFile, MappedFile, MemoryStorage, Storage};
 
 /// A storage with the given content, made in one of the ways there are.
 type Make = fn(&[u8]) -> Box<dyn Storage>;
@@ -32,9 +32,27 @@ fn half_mapped(content: &[u8]) -> Box<dyn Storage> {
     Box::new(MappedFile::new(file_with(content), content.len() as u64 / 2).unwrap())
 }
 
-const ALL: [Make; 4] = [buffered, memory, unmapped, half_mapped];
+/// In the build's own folder, which lies on a disk.
+fn direct(content: &[u8]) -> Box<dyn Storage> {
+    use std::os::unix::fs::FileExt;
+    let file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    file.write_all_at(content, 0).unwrap();
+    match DirectFile::open(file.try_clone().unwrap()) {
+        Ok(direct) => Box::new(direct),
+        Err(error) => {
+            assert!(
+                std::env::var_os("PAGESEAL_REQUIRE_OPTIONAL_TESTS").is_none(),
+                "no direct I/O here: {error}"
+            );
+            println!("SKIPPED: no direct I/O here: {error}");
+            Box::new(BufferedFile::new(file))
+        }
+    }
+}
+
+const ALL: [Make; 5] = [buffered, memory, unmapped, half_mapped, direct];
 /// Those that may become shorter than they were.
-const SHRINKING: [Make; 3] = [buffered, memory, unmapped];
+const SHRINKING: [Make; 4] = [buffered, memory, unmapped, direct];
 
 fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 7 + at / 256) as u8).collect()
