@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pageseal::{JobPlan, Notice, Progress, Stage};
 
 use crate::notices::notice_text;
-use crate::output::{plan_lines, print_note};
+use crate::output::{access_line, plan_lines, print_note};
 
 const TEMPLATE: &str = "{msg} [{wide_bar}] {percent:>3} %  {binary_bytes} / {binary_total_bytes}  {binary_bytes_per_sec}  {eta} left";
 /// A pipe does not say how much will come.
@@ -73,6 +73,12 @@ impl Progress for Display {
     fn plan(&self, plan: &JobPlan) {
         if self.verbose {
             self.bar.suspend(|| plan_lines(plan).iter().for_each(|line| print_note(line)));
+        }
+    }
+
+    fn access(&self, io: &'static str, reason: &str) {
+        if self.verbose {
+            self.bar.suspend(|| print_note(&access_line(io, reason)));
         }
     }
 

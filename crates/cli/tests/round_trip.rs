@@ -306,5 +306,16 @@ fn how_a_job_goes_about_it_is_said_when_asked() {
     assert_eq!(folder.read("a.bin"), original);
     let output = folder.run(["encrypt", "--io", "direct", "-r", &recipient, "a.bin"]);
     assert!(!stderr(&output).contains("store "), "{}", stderr(&output));
+    // Where nothing is converted in place, only how the file is read.
+    let reading = "store        buffered: its ";
+    for command in [
+        &["verify", "-v", "-i", "key.txt", "a.bin.sealed"][..],
+        &["decrypt", "-v", "-i", "key.txt", "-o", "copy.bin", "a.bin.sealed"],
+        &["encrypt", "-v", "-r", &recipient, "-o", "copy.sealed", "copy.bin"],
+    ] {
+        let output = folder.run(command);
+        assert_eq!(code(&output), 0, "{command:?}");
+        assert!(stderr(&output).contains(reading), "{command:?}: {}", stderr(&output));
+    }
     assert_eq!(code(&folder.run(["info", "-q", "-v", "a.bin.sealed"])), 2);
 }

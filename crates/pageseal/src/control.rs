@@ -165,6 +165,11 @@ pub trait Progress: Sync {
     fn plan(&self, plan: &JobPlan) {
         let _ = plan;
     }
+    /// How the bytes of the file are reached, and why so, where there is no plan: of one that is verified, of the input out of
+    /// place, and of a job that is gone on with. `io` is a name as in [`JobPlan::io`].
+    fn access(&self, io: &'static str, reason: &str) {
+        let _ = (io, reason);
+    }
     /// A step of a window of an in-place job is done; the thread that did it calls, and goes on when this returns. A step that
     /// failed is not told of, nor are windows that an interrupted run left in flight.
     fn step(&self, step: &StepSpan) {

@@ -36,7 +36,7 @@ pub fn verify(
     control: &Control<'_>,
 ) -> Result<VerifyReport, OpenError> {
     let start = Instant::now();
-    let data = storage_for_reading(open_for_reading(path)?);
+    let data = storage_for_reading(open_for_reading(path)?, control.progress);
     let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION)?;
     for notice in &sealed.notices {
         control.progress.notice(notice);

@@ -74,7 +74,8 @@ fn go_on(
     let names = existing_name(Names::of(path)?);
     let mut opened = open_for_change(names, true)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
-    prepare_store(options.io, &mut opened, Reads::Twice, control);
+    let store = prepare_store(options.io, &mut opened, Reads::Twice, control);
+    control.progress.access(store.io.name(), &store.reason);
     continue_on(opened.target, place, identities, options, wish, control, started)
 }
 

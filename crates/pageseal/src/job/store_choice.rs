@@ -8,7 +8,7 @@ use pageseal_storage::residency::cached_bytes_estimate;
 use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, Storage};
 
 use super::plan::Io;
-use crate::control::{Control, Notice};
+use crate::control::{Control, Notice, Progress};
 use crate::options::IoChoice;
 use crate::target::OpenedTarget;
 
@@ -55,6 +55,7 @@ pub(crate) fn choose_store(choice: IoChoice, file: &File, medium: &Medium, reads
     };
     match open_direct(file) {
         Ok(direct) => {
+            let reason = reason + how_requests_go(&direct);
             StoreChoice { io: Io::Direct, direct: Some(Arc::new(direct)), drops_behind: false, reason }
         }
         Err(error) => through_cache(Io::Buffered, error.to_string()),
@@ -77,15 +78,31 @@ pub(crate) fn prepare_store(
     store
 }
 
-/// How a whole file is read when nothing of it is to be changed.
-pub(crate) fn storage_for_reading(file: File) -> Arc<dyn Storage> {
+/// How a whole file is read when nothing of it is to be changed; `progress` is told.
+pub(crate) fn storage_for_reading(file: File, progress: &dyn Progress) -> Arc<dyn Storage> {
     // Whoever verifies a file may well open it next, and then finds it in the page cache.
-    let asks = Medium::of(&file)
-        .is_ok_and(|medium| CacheUse::of(&file).asks_for_direct(&medium, Reads::Twice).is_ok());
-    match asks.then(|| open_direct(&file)) {
-        Some(Ok(direct)) => Arc::new(direct),
-        _ => Arc::new(BufferedFile::new(file)),
+    let asked = Medium::of(&file)
+        .map_err(|error| error.to_string())
+        .and_then(|medium| CacheUse::of(&file).asks_for_direct(&medium, Reads::Twice));
+    let opened = asked.and_then(|reason| {
+        let direct = open_direct(&file).map_err(|error| error.to_string())?;
+        Ok((reason + how_requests_go(&direct), direct))
+    });
+    match opened {
+        Ok((reason, direct)) => {
+            progress.access(Io::Direct.name(), &reason);
+            Arc::new(direct)
+        }
+        Err(reason) => {
+            progress.access(Io::Buffered.name(), &reason);
+            Arc::new(BufferedFile::new(file))
+        }
     }
+}
+
+/// What is to be said where not all is as it should be.
+fn how_requests_go(direct: &DirectFile) -> &'static str {
+    if direct.uses_io_uring() { "" } else { " (requests by threads: io_uring is not to be had)" }
 }
 
 /// The longest file that may stay in the page cache as a whole.

@@ -63,7 +63,7 @@ pub fn encrypt_to(
     let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
     let workers = Workers::start(options.threads, options.chunk_len_bytes, &System)?;
     let piece_len = piece_len(&workers, options.chunk_len_bytes);
-    let (source, attributes) = Source::open(input, piece_len)?;
+    let (source, attributes) = Source::open(input, piece_len, control.progress)?;
     let sink = Sink::create(output, source.len())?;
     let made = make_file_keys(&System, suite, chunk_log2)?;
     let slots = make_slots(suite, chunk_log2, &made, recipients)?;
@@ -136,7 +136,8 @@ pub fn decrypt_to(
         Input::File(_) => FileAttributes::read(&file).ok(),
         Input::Stdin => None,
     };
-    let sealed = SealedFile::open(path, storage_for_reading(file), identities, &Limits::PRODUCTION)?;
+    let sealed =
+        SealedFile::open(path, storage_for_reading(file, control.progress), identities, &Limits::PRODUCTION)?;
     sealed.notices.iter().for_each(|notice| control.progress.notice(notice));
     let geometry = sealed.superblock.geometry;
     // No tag covers them, so opening every chunk does not.

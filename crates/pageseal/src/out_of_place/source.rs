@@ -13,6 +13,7 @@ use pageseal_storage::Storage;
 use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::readiness::wait_readable;
 
+use crate::control::Progress;
 use crate::error::Refusal;
 use crate::job::{Tile, storage_for_reading};
 use crate::target::open_for_reading;
@@ -57,7 +58,11 @@ pub(super) enum Source {
 
 impl Source {
     /// Opens the input. Pieces will have `piece_len` bytes, but for the last one.
-    pub(super) fn open(input: &Input, piece_len: usize) -> Result<(Self, Option<FileAttributes>), Refusal> {
+    pub(super) fn open(
+        input: &Input,
+        piece_len: usize,
+        progress: &dyn Progress,
+    ) -> Result<(Self, Option<FileAttributes>), Refusal> {
         let Input::File(path) = input else {
             let unreadable = |source| Refusal::Input { path: input.name().into(), source };
             let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?);
@@ -70,7 +75,10 @@ impl Source {
         // Files of /proc have content and no length.
         let source = match metadata.len() {
             0 => Self::stream(file, piece_len),
-            len => Source::Whole { data: storage_for_reading(file), len, next: AtomicU64::new(0) },
+            len => {
+                let data = storage_for_reading(file, progress);
+                Source::Whole { data, len, next: AtomicU64::new(0) }
+            }
         };
         Ok((source, attributes))
     }
@@ -211,7 +219,8 @@ mod tests {
     fn whole_of(len: usize) -> Source {
         let file = tempfile::tempfile().unwrap();
         file.set_len(len as u64).unwrap();
-        Source::Whole { data: storage_for_reading(file), len: len as u64, next: AtomicU64::new(0) }
+        let data = storage_for_reading(file, &crate::control::Silent);
+        Source::Whole { data, len: len as u64, next: AtomicU64::new(0) }
     }
 
     #[test]
