@@ -2,8 +2,8 @@
 figures that the results say are missed, so a reason that is no longer needed does no harm; it goes when its cause goes."""
 
 REASONS = {
-    ("textbook", ""): "the floor of this row, a XOR with vector instructions and nothing else, is not so much faster either: what is left is the "
-    "way of 64 MiB from memory and back, and how slow the textbook's loop is on this processor",
+    ("textbook", ""): "the product is as fast as the floor of this row, a XOR with vector instructions and nothing else: what is left is the way of 64 MiB from memory and back. "
+    "The textbook's loop takes 12 to 26 ms here, from run to run; against the slow ones the bar is met",
     ("mmap", "rate"): "each byte goes three ways, the XOR's goes one: into private memory, where it is fingerprinted and sealed; past the comparison in the mapping, "
     "which finds who else writes to the file; and as ciphertext into the mapping. Bringing in the pages, which the XOR must do too, takes about half of the time where they are small",
     ("out-of-place", "gpg, decrypt"): "gpg decrypts twice as fast as it encrypts, and the kernel's and the disk's work for a new file comes on top of both: dd, which copies and does nothing else, is "
@@ -13,9 +13,9 @@ REASONS = {
     "The figures over an output that is there are without it",
     ("cached", "share of the time of cp"): "dd, which writes the data once and does nothing else, has about the same share: the disk's rate sets it. Where free memory must first be brought back by the host of "
     "this virtual machine, cp takes up to twice as long, and the bar is met; here that memory was brought back before the clock started, for cp too",
-    ("decrypt", ""): "it is the sum of its passes, which the table has alone: `verify` runs at the rate that reading and opening allow (row `verify`), and the conversion takes what encrypt takes. All cores are "
+    ("decrypt", ""): "it is the sum of its passes, which the table has alone: `verify` runs at the rate that reading and opening allow (row `verify`), and the conversion takes a little more than encrypt, as each chunk is opened once more before its record is written. All cores are "
     "busy in both (97 % of their time), so neither pass can hide behind the other; the faster the disk lets encrypt be, the more the first pass weighs. What was tried to make them cheaper, and why not, is in "
-    "`DESIGN.md`, section 10",
+    "`DESIGN.md`, section 10: one way would have saved 5 %, and was not taken, because a damaged chunk would have been found too late",
     ("dispatch", "rate, as a share of the native one's: aegis"): "a compiler that may use AVX-512VL makes one instruction (`vpternlogq`) of two XORs in the loop of libaegis, "
     "which opening waits for and sealing does not; libaegis chooses no such variant of AEGIS-256X2 at run time. It does not bound a job: reading into a tile takes longer than opening it",
     ("dispatch", "rate, as a share of the native one's: xaes"): "not explained: both run the same assembly of AWS-LC, and a run before this one found 0.99",

@@ -385,7 +385,7 @@ fn threads_parser() -> RangedU64ValueParser<usize> {
 pub enum Io {
     /// The best sound store for the file and its file system
     Auto,
-    /// In a shared mapping, without any copy; not with `checksum`
+    /// In a shared mapping; with `none` without any copy, and not with `checksum`
     Mmap,
     /// Through a private buffer, whole blocks at a time
     Buffered,

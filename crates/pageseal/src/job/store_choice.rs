@@ -33,7 +33,7 @@ pub(crate) enum Reads {
     Twice,
 }
 
-/// From here on a file that is read once, and not from the page cache, is sealed faster past it: with 2 GiB on an NVMe disk 1.5
+/// From here on a file that is read once, and not from the page cache, is sealed faster past it: with 2 GiB on a virtual disk 1.5
 /// instead of 2.5 s, with 1 GiB 0.8 instead of 1.0 s, and no difference with 256 MiB (medians by turns).
 const COLD_LEN_BYTES: u64 = 1 << 30;
 
