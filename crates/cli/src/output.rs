@@ -119,7 +119,7 @@ fn amount(bytes: u64, seconds: f64) -> String {
 
 /// How the bytes of a file are reached.
 pub fn access_line(io: &str, reason: &str) -> String {
-    format!("store        {io}: {reason}")
+    format!("access       {io}: {reason}")
 }
 
 /// How a job goes about it, a line for each choice.
@@ -127,7 +127,7 @@ pub fn plan_lines(plan: &JobPlan) -> Vec<String> {
     let window = format_size(plan.window_len_bytes);
     let journal = format_size(plan.journal_len_bytes);
     vec![
-        access_line(plan.io, &plan.io_reason),
+        format!("store        {}: {}", plan.io, plan.io_reason),
         format!("resilience   {}: {}", plan.resilience, plan.resilience_reason),
         match plan.ring_slots {
             0 => format!("windows      {window} each, without records"),

@@ -307,7 +307,7 @@ fn how_a_job_goes_about_it_is_said_when_asked() {
     let output = folder.run(["encrypt", "--io", "direct", "-r", &recipient, "a.bin"]);
     assert!(!stderr(&output).contains("store "), "{}", stderr(&output));
     // Where nothing is converted in place, only how the file is read.
-    let reading = "store        buffered: its ";
+    let reading = "access       buffered: its ";
     for command in [
         &["verify", "-v", "-i", "key.txt", "a.bin.sealed"][..],
         &["decrypt", "-v", "-i", "key.txt", "-o", "copy.bin", "a.bin.sealed"],

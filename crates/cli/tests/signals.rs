@@ -59,7 +59,9 @@ fn ctrl_c_and_sigterm_leave_a_job_that_resume_finishes_and_rollback_undoes() {
     assert_eq!(folder.read("b"), b"short");
     assert!(folder.succeed(["info", "a"]).starts_with("a: in the middle of an encrypt"));
 
-    folder.succeed(["rollback", "-i", "key.txt", "a"]);
+    let undone = folder.run(["rollback", "-v", "-i", "key.txt", "a"]);
+    assert_eq!(undone.status.code(), Some(0));
+    assert!(stderr(&undone).contains("access       buffered: its "), "{}", stderr(&undone));
     assert!(folder.read("a") == original, "rollback restores every byte");
     assert!(!folder.exists("a.pageseal-journal"));
 

@@ -165,8 +165,9 @@ pub trait Progress: Sync {
     fn plan(&self, plan: &JobPlan) {
         let _ = plan;
     }
-    /// How the bytes of the file are reached, and why so, where there is no plan: of one that is verified, of the input out of
-    /// place, and of a job that is gone on with. `io` is a name as in [`JobPlan::io`].
+    /// How the bytes of a file are reached, and why so, where there is no plan: of one that is verified, of the input out of
+    /// place (a file; from a pipe, of the temporary copy that a decrypt makes of it), and of a job that is gone on with. `io` is a
+    /// name as in [`JobPlan::io`].
     fn access(&self, io: &'static str, reason: &str) {
         let _ = (io, reason);
     }

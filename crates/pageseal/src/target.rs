@@ -39,6 +39,8 @@ pub(crate) struct Target {
     pub(crate) direct: Option<Arc<dyn Storage>>,
     /// Whether the page cache gets the pages of what is done back.
     pub(crate) drops_behind: bool,
+    /// What spoke for the store that was chosen, for people.
+    pub(crate) store_reason: String,
     /// Random bytes, boot, job keys.
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) watch: Option<ChangeWatch>,
@@ -115,6 +117,7 @@ impl OpenedTarget {
             map: Some(mapper(file.try_clone()?)),
             direct: None,
             drops_behind: false,
+            store_reason: String::new(),
             surroundings: Arc::new(System),
             watch: ChangeWatch::new(&file).ok(),
             _lock: lock,

@@ -17,7 +17,9 @@ use crate::usage::bytes_of;
 pub fn available_memory_bytes() -> io::Result<u64> {
     let system =
         bytes_of(&fs::read_to_string("/proc/meminfo")?, "MemAvailable:").ok_or(io::ErrorKind::InvalidData)?;
-    let group = fs::read_to_string("/proc/self/cgroup").ok().and_then(|groups| {
+    // A name of a group need not be text.
+    let group = fs::read("/proc/self/cgroup").ok().and_then(|groups| {
+        let groups = String::from_utf8_lossy(&groups);
         [&UNIFIED, &LEGACY]
             .into_iter()
             .filter_map(|hierarchy| hierarchy.left(Path::new(hierarchy.root), hierarchy.group_in(&groups)?))
@@ -31,7 +33,7 @@ pub fn available_memory_bytes() -> io::Result<u64> {
 struct Hierarchy {
     /// Its controllers, as `/proc/self/cgroup` names them.
     controller: &'static str,
-    /// Where it is mounted everywhere.
+    /// Where it is mounted as a rule; limits elsewhere are not found.
     root: &'static str,
     /// Files with a limit; the least of them counts.
     limits: &'static [&'static str],

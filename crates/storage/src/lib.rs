@@ -31,7 +31,7 @@ pub mod directory;
 pub mod lock;
 pub mod medium;
 pub mod readiness;
-#[expect(unsafe_code, reason = "cachestat has no safe call")]
+#[expect(unsafe_code, reason = "cachestat and mincore have no safe calls")]
 pub mod residency;
 #[expect(unsafe_code, reason = "mlock takes an address")]
 pub mod secrets;

@@ -155,7 +155,7 @@ mod tests {
         file.write_all_at(&[1; 4096], 0).unwrap();
         let reason = match Medium::of(&file).unwrap().kind {
             FileSystemKind::Tmpfs => "pages of tmpfs cannot be dropped",
-            _ if cached_bytes(&file, 0, 4096).is_none() => "no cachestat here",
+            _ if cached_bytes(&file, 0, 4096).is_none() => "nothing is told of the page cache here",
             _ => return Some(file),
         };
         println!("SKIPPED: {reason}");

@@ -74,10 +74,12 @@ fn go_on(
     let names = existing_name(Names::of(path)?);
     let mut opened = open_for_change(names, true)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
-    let store = prepare_store(options.io, &mut opened, Reads::Twice, control);
-    control.progress.access(store.io.name(), &store.reason);
+    prepare_store(options.io, &mut opened, Reads::Twice, control);
     continue_on(opened.target, place, identities, options, wish, control, started)
 }
+
+/// Why the store is not the one that was chosen.
+const RECOVERS_THROUGH_CACHE: &str = "what a killed job left is recovered through the page cache";
 
 /// From the opened file to the end of the job.
 pub(crate) fn continue_on(
@@ -106,6 +108,9 @@ pub(crate) fn continue_on(
     if asked && io == Io::Buffered {
         control.progress.notice(&Notice::RecoversThroughCache);
     }
+    let through_cache_only = io == Io::Buffered && (asked || target.direct.is_some());
+    let reason = if through_cache_only { RECOVERS_THROUGH_CACHE } else { &target.store_reason };
+    control.progress.access(io.name(), reason);
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes(), &*target.surroundings)?;
     check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
     // The run that made the journal may have been killed between giving it its name and making that durable.

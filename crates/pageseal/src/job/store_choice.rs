@@ -75,6 +75,7 @@ pub(crate) fn prepare_store(
     }
     opened.target.direct.clone_from(&store.direct);
     opened.target.drops_behind = store.drops_behind;
+    opened.target.store_reason.clone_from(&store.reason);
     store
 }
 

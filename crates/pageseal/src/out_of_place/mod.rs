@@ -317,7 +317,7 @@ mod tests {
                 Some(bytes) if !memory => {
                     assert!(bytes.abs_diff(cached) <= 4 << 20, "{bytes} bytes up to {keeps_len}");
                 }
-                _ => println!("SKIPPED: no cachestat here, or a file system in memory"),
+                _ => println!("SKIPPED: nothing is told of the page cache here, or a file system in memory"),
             }
         }
     }

@@ -192,9 +192,9 @@ mod tests {
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let path = folder.path().join("out");
         let sink = Sink::create(&Output::File(path.clone()), Some(announced)).unwrap();
-        let no_cachestat = cached_bytes(&sink.file, 0, 1).is_none();
-        if no_cachestat || Medium::of(&sink.file).unwrap().kind == FileSystemKind::Tmpfs {
-            println!("SKIPPED: no cachestat here, or a file system in memory");
+        let is_not_told = cached_bytes(&sink.file, 0, 1).is_none();
+        if is_not_told || Medium::of(&sink.file).unwrap().kind == FileSystemKind::Tmpfs {
+            println!("SKIPPED: nothing is told of the page cache here, or a file system in memory");
             return None;
         }
         let bytes = vec![1; PIECE as usize];

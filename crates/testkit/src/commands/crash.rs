@@ -15,7 +15,7 @@ pub struct Crash {
     /// The first of them
     #[arg(long, default_value_t = 0)]
     first_seed: u64,
-    /// Small jobs in which every subset of up to 12 sectors is tried; 126 is one for each cell
+    /// Small jobs in which every subset of up to 12 sectors is tried; 198 are one for each cell
     #[arg(long, default_value_t = 0)]
     small_jobs: u64,
     /// Distinct states that every cell of job, store, resilience and suite must have
