@@ -18,7 +18,6 @@ REASONS = {
     "`DESIGN.md`, section 10: one way would have saved 5 %, and was not taken, because a damaged chunk would have been found too late",
     ("dispatch", "rate, as a share of the native one's: aegis"): "a compiler that may use AVX-512VL makes one instruction (`vpternlogq`) of two XORs in the loop of libaegis, "
     "which opening waits for and sealing does not; libaegis chooses no such variant of AEGIS-256X2 at run time. It does not bound a job: reading into a tile takes longer than opening it",
-    ("dispatch", "rate, as a share of the native one's: xaes"): "not explained: both run the same assembly of AWS-LC, and a run before this one found 0.99",
     ("larger", "share of the time of cp"): "both read and write the file once, and the disk sets the pace: fio needs as long",
 }
 

@@ -101,15 +101,16 @@ pub(crate) fn continue_on(
     check_wish(&target, &header, &phase, options, wish)?;
     unlocked.journal.set_boot_id(running_boot(&target));
     let io = io_to_resume(options.io, header.resilience, phase.clean, target.direct.is_some())?;
-    let asked = match options.io {
-        IoChoice::Direct => target.direct.is_some(),
-        other => other == IoChoice::Mmap,
+    let could_be_another = match options.io {
+        IoChoice::Mmap => true,
+        IoChoice::Direct | IoChoice::Auto => target.direct.is_some(),
+        IoChoice::Buffered => false,
     };
-    if asked && io == Io::Buffered {
+    let is_another = could_be_another && io == Io::Buffered;
+    if is_another && options.io != IoChoice::Auto {
         control.progress.notice(&Notice::RecoversThroughCache);
     }
-    let through_cache_only = io == Io::Buffered && (asked || target.direct.is_some());
-    let reason = if through_cache_only { RECOVERS_THROUGH_CACHE } else { &target.store_reason };
+    let reason = if is_another { RECOVERS_THROUGH_CACHE } else { &target.store_reason };
     control.progress.access(io.name(), reason);
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes(), &*target.surroundings)?;
     check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
