@@ -69,16 +69,6 @@ impl MappedFile {
         }
     }
 
-    /// As [`MappedRange::with_range`] for a range that was handed out before: its pages are not brought in again, which costs
-    /// time even where all of them are there. Those that the kernel took away meanwhile are
-    /// faulted in one by one, and one that cannot be had is a SIGBUS, with what [`MappedRange::with_range`] says of it.
-    ///
-    /// # Errors
-    /// As for `with_range`.
-    pub fn with_range_again(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
-        self.with_exclusive(offset, len, false, f)
-    }
-
     fn with_exclusive(
         &self,
         offset: u64,
@@ -156,9 +146,17 @@ impl MappedRange for MappedFile {
         self.with_exclusive(offset, len, true, f)
     }
 
+    fn bring_in(&self, offset: u64, len: usize) -> io::Result<()> {
+        self.with_exclusive(offset, len, true, &mut |_| {})
+    }
+
+    fn with_range_again(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
+        self.with_exclusive(offset, len, false, f)
+    }
+
     fn replace(&self, offset: u64, new: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
         let mut may = false;
-        self.with_exclusive(offset, new.len(), true, &mut |bytes| {
+        self.with_exclusive(offset, new.len(), false, &mut |bytes| {
             may = check(bytes);
             if may {
                 store_in_order(bytes, new);

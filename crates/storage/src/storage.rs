@@ -153,10 +153,24 @@ pub trait MappedRange: Send + Sync {
     /// and whatever it computed must be thrown away.
     fn with_range(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()>;
 
+    /// Brings the pages of a range in for writing, in steps of [`POPULATE_STEP_BYTES`](crate::POPULATE_STEP_BYTES), for the methods
+    /// that do not do so themselves. A call takes time even where all pages are there: one for much costs less than many for little.
+    ///
+    /// # Errors
+    /// As for [`with_range`](Self::with_range).
+    fn bring_in(&self, offset: u64, len: usize) -> io::Result<()>;
+
+    /// As [`with_range`](Self::with_range) for a range that was brought in before. Pages that the kernel took away meanwhile are
+    /// faulted in one by one, and one that cannot be had is a SIGBUS, with what [`with_range`](Self::with_range) says of it.
+    ///
+    /// # Errors
+    /// As for [`with_range`](Self::with_range).
+    fn with_range_again(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()>;
+
     /// Shows `check` the file's own bytes, as many as `new` has from `offset` on, and if it says yes, stores `new` over them
     /// **in ascending order**: a process that is killed on the way leaves the range new up to one place and old from there on, and
     /// the place is a multiple of [`STORE_UNIT_BYTES`](crate::STORE_UNIT_BYTES) from `offset` or one of the last bytes. Returns
-    /// what `check` said.
+    /// what `check` said. The range should have been brought in, as for [`with_range_again`](Self::with_range_again).
     ///
     /// Against a power cut that is no promise at all, as for [`with_range`](Self::with_range): pages reach the disk in any order.
     ///

@@ -172,11 +172,9 @@ fn a_file_cut_before_its_pages_are_brought_in_is_an_error() {
     let mapped = MappedFile::new(temp.reopen().unwrap(), length as u64).unwrap();
     for left in [length as u64 - 4096, 4096, 0] {
         temp.as_file().set_len(left).unwrap();
-        let refused = refusal(mapped.with_range(0, length, &mut |_| panic!("must not run")));
-        assert_eq!(
-            refused,
-            StorageError::TruncatedMapping { offset: 0, length: length as u64, file_length: left }
-        );
+        let cut = StorageError::TruncatedMapping { offset: 0, length: length as u64, file_length: left };
+        assert_eq!(refusal(mapped.with_range(0, length, &mut |_| panic!("must not run"))), cut);
+        assert_eq!(refusal(mapped.bring_in(0, length)), cut);
     }
     // What is still there, or there again, can be used.
     temp.as_file().set_len(length as u64).unwrap();
@@ -194,6 +192,27 @@ fn a_full_disk_under_a_hole_is_reported_as_such() {
     let mapped = MappedFile::new(file, 64 << 20).unwrap();
     let error = mapped.with_range(0, 64 << 20, &mut |_| panic!("must not run")).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error:?}");
+}
+
+/// Bringing in is for time alone: what was brought in and went again, or never was, is the file's content all the same.
+#[test]
+fn a_range_is_used_with_and_without_being_brought_in() {
+    let length = 3 * 4096 + 100;
+    let mapped = MappedFile::new(file_of(length), length as u64).unwrap();
+    mapped.bring_in(4096, 4096).unwrap();
+    mapped.release(4096, 4096);
+    mapped.with_range_again(0, length, &mut invert).unwrap();
+    let new = vec![7; 4096];
+    let may = mapped
+        .replace(4096, &new, &mut |old| old.iter().enumerate().all(|(at, byte)| *byte == !(at as u8)))
+        .unwrap();
+    assert!(may);
+    assert!(!mapped.replace(8192, &new, &mut |_| false).unwrap());
+    let mut found = vec![0; length];
+    mapped.read_exact_at(&mut found, 0).unwrap();
+    let expected = |at: usize| if (4096..8192).contains(&at) { 7 } else { !(at as u8) };
+    assert!(found.iter().enumerate().all(|(at, byte)| *byte == expected(at)));
+    assert!(matches!(refusal(mapped.bring_in(0, length + 1)), StorageError::OutsideMapping { .. }));
 }
 
 #[test]

@@ -63,6 +63,21 @@ fn a_cut_during_use_is_an_error_and_what_is_left_is_kept() {
     mapped.sync_all().unwrap();
 }
 
+/// As a store comes some time after its pages were brought in.
+#[test]
+fn a_cut_between_bringing_in_and_storing_is_an_error() {
+    install_handler().unwrap();
+    let (temp, mapped) = mapped_file();
+    mapped.bring_in(0, LENGTH).unwrap();
+    cut(&temp, PAGE);
+    let result = mapped.replace(0, &[b'B'; LENGTH], &mut |_| true).map(drop);
+    assert_eq!(
+        storage_error(result),
+        StorageError::TruncatedMapping { offset: 0, length: LENGTH as u64, file_length: PAGE as u64 }
+    );
+    assert_eq!(mapped.len().unwrap(), PAGE as u64, "the file does not grow again");
+}
+
 #[test]
 fn a_read_behind_the_cut_is_an_error_too() {
     install_handler().unwrap();

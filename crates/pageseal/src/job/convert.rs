@@ -50,12 +50,18 @@ pub(crate) fn prepare(
     match job.data.as_mapped() {
         // Pages that a mapping brings in for writing count as dirty from then on, so a sync of the window before would write
         // these once more than needed, as they still are.
-        Some(mapped) if run.seals && !job.syncs_windows() && !buffer.is_empty() => {
+        Some(mapped) if run.seals && prepare_brings_in(job) && !buffer.is_empty() => {
             mapped.copy_out(offset, buffer).map_err(|source| io_cause("reading", offset, source))?;
         }
         _ => read_data(job, buffer, offset)?,
     }
     prepare_in(job, run, buffer)
+}
+
+/// Whether the pages of a window that is sealed in private memory and stored into the mapping are in the page tables, writable, from
+/// *prepare* on. Where windows are synced, that comes between and takes them away again.
+fn prepare_brings_in(job: &JobContext) -> bool {
+    !job.syncs_windows()
 }
 
 /// Authenticates the chunks that the buffer holds, if they are sealed, fingerprints their plaintext and chooses the entries that they
@@ -227,6 +233,9 @@ pub(crate) fn store_sealed(
     let Some(mapped) = job.data.as_mapped() else {
         return Err(InterruptCause::Worker("the store is not a mapping".into()));
     };
+    if !prepare_brings_in(job) {
+        bring_in(job, mapped, first, count)?;
+    }
     let mut rest = sealed;
     for chunk in first..first + count {
         let piece;
@@ -244,6 +253,17 @@ pub(crate) fn store_sealed(
     Ok(())
 }
 
+/// Brings the pages of chunks in at once, as that costs less than chunk by chunk.
+fn bring_in(
+    job: &JobContext,
+    mapped: &dyn MappedRange,
+    first: u64,
+    count: u64,
+) -> Result<(), InterruptCause> {
+    let (offset, len) = job.geometry.bytes_of_chunks(first, count);
+    mapped.bring_in(offset, len as usize).map_err(|source| io_cause("writing", offset, source))
+}
+
 /// Stores into the mapping if `check` agrees with what is there, in order, so that a kill leaves what fingerprints can tell apart.
 fn replace(
     mapped: &dyn MappedRange,
@@ -254,7 +274,7 @@ fn replace(
     if is_on(Protection::StoreInOrder) {
         return mapped.replace(offset, bytes, check).map(drop);
     }
-    mapped.with_range(offset, bytes.len(), &mut |range| {
+    mapped.with_range_again(offset, bytes.len(), &mut |range| {
         if check(range) {
             range.copy_from_slice(bytes);
         }
@@ -272,13 +292,14 @@ fn seal_in_mapping(
     let Some(mapped) = job.data.as_mapped() else {
         return Err(InterruptCause::Worker("the store is not a mapping".into()));
     };
+    bring_in(job, mapped, first, count)?;
     let mut entries = Vec::with_capacity(count as usize);
     for chunk in first..first + count {
         let planned = record.chunks[(chunk - record.first_chunk) as usize].new;
         let (offset, len) = (job.geometry.chunk_offset(chunk), job.geometry.chunk_len(chunk));
         let mut tag = [0; 32];
         mapped
-            .with_range(offset, len as usize, &mut |bytes| {
+            .with_range_again(offset, len as usize, &mut |bytes| {
                 tag = seal(job, chunk, &planned, bytes);
             })
             .map_err(|source| io_cause("sealing in the mapping", offset, source))?;
@@ -411,7 +432,9 @@ pub(super) fn write_data(job: &JobContext, bytes: &[u8], offset: u64) -> Result<
         return Ok(());
     }
     let result = match job.data.as_mapped() {
-        Some(mapped) => replace(mapped, offset, bytes, &mut |_| true),
+        Some(mapped) => {
+            mapped.bring_in(offset, bytes.len()).and_then(|()| replace(mapped, offset, bytes, &mut |_| true))
+        }
         None => job.data.write_all_at(bytes, offset),
     };
     result.map_err(|source| io_cause("writing", offset, source))

@@ -305,6 +305,14 @@ impl MappedRange for SimFile {
         })
     }
 
+    fn bring_in(&self, offset: u64, len: usize) -> io::Result<()> {
+        self.mapped(offset, len).map(drop)
+    }
+
+    fn with_range_again(&self, offset: u64, len: usize, f: &mut dyn FnMut(&mut [u8])) -> io::Result<()> {
+        self.with_range(offset, len, f)
+    }
+
     fn replace(&self, offset: u64, new: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<bool> {
         if !check(&self.mapped(offset, new.len())?) {
             return Ok(false);
