@@ -21,6 +21,7 @@
 //! store calls [`process::install_sigbus_handler`] once, and may call [`process::harden`] to keep keys out
 //! of core dumps.
 
+mod ahead;
 pub mod bench;
 mod control;
 pub mod demo;

@@ -10,6 +10,7 @@ use pageseal_format::limits::BLOCK;
 use pageseal_format::{Geometry, Limits, TableEntry};
 use pageseal_storage::Storage;
 
+use crate::ahead::LARGE_READ_BYTES;
 use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause, OpenError, Refusal};
 use crate::job::{Parts, Tile, Workers, chunk_meta, storage_for_reading};
@@ -18,7 +19,7 @@ use crate::report::VerifyReport;
 use crate::sealed::{SealedFile, read_entries};
 use crate::surroundings::System;
 use crate::target::open_for_reading;
-use large_reads::{Batch, LARGE_READ_BYTES, LargeReads};
+use large_reads::{Batch, LargeReads};
 
 /// Chunks whose table entries are held in memory at a time.
 const BATCH_CHUNKS: u64 = 4096;

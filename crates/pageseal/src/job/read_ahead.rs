@@ -1,29 +1,23 @@
 //! Reading the next window while the one before it is prepared and committed, so that the disk is not idle meanwhile. Only for
 //! jobs that keep windows in memory.
 
-use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::thread::Scope;
 
 use super::context::{JobContext, Keeps};
 use super::convert::read_data;
 use super::steps::timed;
 use super::workers::Tile;
+use crate::ahead::Ahead;
 use crate::control::{Progress, Step};
 use crate::error::InterruptCause;
 
 type Read = Result<Tile, InterruptCause>;
 
-/// The window that is read ahead.
+/// The window that is read ahead, by its first chunk.
 pub(crate) struct ReadAhead<'scope, 'env> {
-    scope: &'scope Scope<'scope, 'env>,
     job: &'scope JobContext,
     progress: &'scope dyn Progress,
-    /// Its first chunk, and how far the reading is.
-    pending: Option<(u64, Reading<'scope>)>,
-}
-
-enum Reading<'scope> {
-    UnderWay(ScopedJoinHandle<'scope, Read>),
-    Done(Read),
+    ahead: Ahead<'scope, 'env, Read>,
 }
 
 impl<'scope, 'env> ReadAhead<'scope, 'env> {
@@ -33,7 +27,7 @@ impl<'scope, 'env> ReadAhead<'scope, 'env> {
         job: &'scope JobContext,
         progress: &'scope dyn Progress,
     ) -> Self {
-        ReadAhead { scope, job, progress, pending: None }
+        ReadAhead { job, progress, ahead: Ahead::new(scope) }
     }
 
     /// Begins to read a window, if windows are kept. Its bytes may be read long before its record is written: what matters is
@@ -44,16 +38,10 @@ impl<'scope, 'env> ReadAhead<'scope, 'env> {
             return;
         }
         let read = move || read(job, progress, first, count);
-        let reading = match job.surroundings.schedule() {
-            // A thread more would run at a time that nobody can repeat; in the same order it is all the same.
-            Some(_) => Reading::Done(read()),
-            None => match Builder::new().name("pageseal-read".into()).spawn_scoped(self.scope, read) {
-                Ok(thread) => Reading::UnderWay(thread),
-                // Without a thread it is read when it is needed.
-                Err(_) => return,
-            },
-        };
-        self.pending = Some((first, reading));
+        match job.surroundings.schedule() {
+            Some(_) => self.ahead.read_now(first, read),
+            None => self.ahead.start(first, read),
+        }
     }
 
     /// The bytes of a window, read ahead or now; `None` where windows are not kept.
@@ -61,12 +49,10 @@ impl<'scope, 'env> ReadAhead<'scope, 'env> {
         if !matches!(self.job.keeps, Keeps::Windows(_)) {
             return Ok(None);
         }
-        let read = match self.pending.take() {
-            Some((pending, Reading::Done(read))) if pending == first => read,
-            Some((pending, Reading::UnderWay(thread))) if pending == first => thread
-                .join()
-                .unwrap_or_else(|_| Err(InterruptCause::Worker("the reading thread panicked".into()))),
-            _ => read(self.job, self.progress, first, count),
+        let read = match self.ahead.take(first) {
+            Some(Ok(read)) => read,
+            Some(Err(_)) => Err(InterruptCause::Worker("the reading thread panicked".into())),
+            None => read(self.job, self.progress, first, count),
         };
         read.map(Some)
     }

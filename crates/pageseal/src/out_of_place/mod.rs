@@ -3,6 +3,7 @@
 mod flow;
 mod sink;
 mod source;
+mod whole;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -35,7 +36,8 @@ use crate::verify::{check_paddings, verify_chunks};
 
 use flow::unwritable;
 use sink::Sink;
-use source::{Piece, Source, piece_of};
+use source::{Piece, Source};
+use whole::WholePieces;
 
 pub use sink::Output;
 pub use source::Input;
@@ -71,20 +73,23 @@ pub fn encrypt_to(
     let table = Mutex::new(tempfile::spooled_tempfile(TABLE_IN_MEMORY_BYTES));
     let sealed_len = AtomicU64::new(0);
     let unreadable = |error| JobError::from(Refusal::Input { path: input.name().into(), source: error });
-    flow::run(
-        &workers,
-        &sink,
-        control,
-        |tile, is_over| source.read(tile, piece_len, is_over).map_err(unreadable),
-        |piece, bytes| {
-            let entries = seal_piece(&made, chunk_log2, piece, bytes)?;
-            let mut table = table.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            write_to_table(&mut *table, piece.offset >> chunk_log2, &entries)
-                .map_err(|error| unwritable(sink.path(), error))?;
-            sealed_len.fetch_max(piece.offset + piece.len as u64, Ordering::Relaxed);
-            Ok(())
-        },
-    )?;
+    std::thread::scope(|scope| {
+        let pieces = source.pieces(scope, piece_len);
+        flow::run(
+            &workers,
+            &sink,
+            control,
+            |tile, is_over| pieces.read(tile, is_over).map_err(unreadable),
+            |piece, bytes| {
+                let entries = seal_piece(&made, chunk_log2, piece, bytes)?;
+                let mut table = table.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                write_to_table(&mut *table, piece.offset >> chunk_log2, &entries)
+                    .map_err(|error| unwritable(sink.path(), error))?;
+                sealed_len.fetch_max(piece.offset + piece.len as u64, Ordering::Relaxed);
+                Ok(())
+            },
+        )
+    })?;
     source.check_length().map_err(unreadable)?;
     let geometry = Geometry::new(sealed_len.into_inner(), chunk_log2, &Limits::PRODUCTION)
         .map_err(|_| Refusal::TooLong { path: input.name().into() })?;
@@ -149,20 +154,19 @@ pub fn decrypt_to(
     }
     control.progress.stage(Stage::Decrypting, geometry.data_len(), 0);
     let piece_len = piece_len(&workers, geometry.chunk_len_bytes());
-    let next = AtomicU64::new(0);
-    flow::run(
-        &workers,
-        &sink,
-        control,
-        |tile, _| {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(piece) = piece_of(number, geometry.data_len(), piece_len) else { return Ok(None) };
-            let read = sealed.data.read_exact_at(tile.slice(piece.len), piece.offset);
-            read.map_err(|source| OpenError::Io { path: path.into(), offset: piece.offset, source })?;
-            Ok(Some(piece))
-        },
-        |piece, bytes| open_piece(path, &sealed, piece, bytes),
-    )?;
+    std::thread::scope(|scope| {
+        let pieces = WholePieces::new(scope, &*sealed.data, geometry.data_len(), piece_len);
+        flow::run(
+            &workers,
+            &sink,
+            control,
+            |tile, _| {
+                let unreadable = |(offset, source)| OpenError::Io { path: path.into(), offset, source };
+                Ok(pieces.read(tile).map_err(unreadable)?)
+            },
+            |piece, bytes| open_piece(path, &sealed, piece, bytes),
+        )
+    })?;
     let named = sink.publish(attributes.as_ref(), control)?;
     Ok(report(JobKind::Decrypt, named, &geometry, sealed.suite, &workers, started))
 }

@@ -5,14 +5,15 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::Scope;
 use std::time::Duration;
 
 use pageseal_storage::Storage;
 use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::readiness::wait_readable;
 
+use super::whole::WholePieces;
 use crate::control::Progress;
 use crate::error::Refusal;
 use crate::job::{Tile, storage_for_reading};
@@ -52,7 +53,7 @@ pub(super) struct Piece {
 
 /// Plaintext that is to be sealed.
 pub(super) enum Source {
-    Whole { data: Arc<dyn Storage>, len: u64, next: AtomicU64 },
+    Whole { data: Arc<dyn Storage>, len: u64 },
     Stream(Mutex<Stream>),
 }
 
@@ -77,7 +78,7 @@ impl Source {
             0 => Self::stream(file, piece_len),
             len => {
                 let data = storage_for_reading(file, progress);
-                Source::Whole { data, len, next: AtomicU64::new(0) }
+                Source::Whole { data, len }
             }
         };
         Ok((source, attributes))
@@ -96,32 +97,22 @@ impl Source {
         }
     }
 
-    /// Reads the next piece of at most `piece_len` bytes into the tile; `None` behind the last one, and when `is_over` says that nobody
-    /// wants it any more. An empty input is one empty piece.
-    pub(super) fn read(
-        &self,
-        tile: &mut Tile,
+    /// What the workers take, in pieces of the length that was said when it was opened.
+    pub(super) fn pieces<'scope, 'env>(
+        &'scope self,
+        scope: &'scope Scope<'scope, 'env>,
         piece_len: usize,
-        is_over: &dyn Fn() -> bool,
-    ) -> io::Result<Option<Piece>> {
+    ) -> Pieces<'scope, 'env> {
         match self {
-            Source::Whole { data, len, next } => {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(piece) = piece_of(number, *len, piece_len) else { return Ok(None) };
-                data.read_exact_at(tile.slice(piece.len), piece.offset)?;
-                Ok(Some(piece))
-            }
-            Source::Stream(stream) => {
-                let mut stream = stream.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                stream.read(tile, piece_len, is_over)
-            }
+            Source::Whole { data, len } => Pieces::Whole(WholePieces::new(scope, &**data, *len, piece_len)),
+            Source::Stream(stream) => Pieces::Stream { stream, piece_len },
         }
     }
 
     /// A file whose length changed while it was read was not sealed as it was at any one time.
     pub(super) fn check_length(&self) -> io::Result<()> {
         match self {
-            Source::Whole { data, len, .. } => {
+            Source::Whole { data, len } => {
                 // The length alone would not do: there are file systems that give more bytes than it says.
                 let ends_here = matches!(
                     data.read_exact_at(&mut [0], *len),
@@ -137,14 +128,24 @@ impl Source {
     }
 }
 
-/// The `number`-th piece of `len` bytes, if there is one.
-pub(super) fn piece_of(number: u64, len: u64, piece_len: usize) -> Option<Piece> {
-    let offset = number.checked_mul(piece_len as u64)?;
-    if offset >= len && number > 0 {
-        return None;
+/// A source from which pieces are taken.
+pub(super) enum Pieces<'scope, 'env> {
+    Whole(WholePieces<'scope, 'env>),
+    Stream { stream: &'scope Mutex<Stream>, piece_len: usize },
+}
+
+impl Pieces<'_, '_> {
+    /// Reads the next piece into the tile; `None` behind the last one, and when `is_over` says that nobody wants it any more. An empty
+    /// input is one empty piece.
+    pub(super) fn read(&self, tile: &mut Tile, is_over: &dyn Fn() -> bool) -> io::Result<Option<Piece>> {
+        match self {
+            Pieces::Whole(pieces) => pieces.read(tile).map_err(|(_, source)| source),
+            Pieces::Stream { stream, piece_len } => {
+                let mut stream = stream.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                stream.read(tile, *piece_len, is_over)
+            }
+        }
     }
-    let piece = (len - offset).min(piece_len as u64);
-    Some(Piece { number, offset, len: piece as usize, is_last: offset + piece == len })
 }
 
 /// A stream, and what was read ahead of it: only the end of the stream tells which piece is the last one.
@@ -220,7 +221,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         file.set_len(len as u64).unwrap();
         let data = storage_for_reading(file, &crate::control::Silent);
-        Source::Whole { data, len: len as u64, next: AtomicU64::new(0) }
+        Source::Whole { data, len: len as u64 }
     }
 
     #[test]
@@ -229,15 +230,18 @@ mod tests {
             for source in [stream_of(len), whole_of(len)] {
                 let mut tile = Tile::new(1024);
                 let mut end = 0;
-                let mut pieces = 0;
+                let mut count = 0;
                 let mut was_last = false;
-                while let Some(piece) = source.read(&mut tile, 1024, &|| false).unwrap() {
-                    assert!(!was_last);
-                    assert_eq!((piece.number, piece.offset), (pieces, end));
-                    (end, pieces, was_last) = (end + piece.len as u64, pieces + 1, piece.is_last);
-                }
+                std::thread::scope(|scope| {
+                    let pieces = source.pieces(scope, 1024);
+                    while let Some(piece) = pieces.read(&mut tile, &|| false).unwrap() {
+                        assert!(!was_last);
+                        assert_eq!((piece.number, piece.offset), (count, end));
+                        (end, count, was_last) = (end + piece.len as u64, count + 1, piece.is_last);
+                    }
+                });
                 assert!(was_last, "length {len}");
-                assert_eq!((end, pieces), (len as u64, len.div_ceil(1024).max(1) as u64));
+                assert_eq!((end, count), (len as u64, len.div_ceil(1024).max(1) as u64));
             }
         }
     }

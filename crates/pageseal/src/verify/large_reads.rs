@@ -1,16 +1,14 @@
 //! Batches of chunks that are each read in one request, the next one while the workers look at the one before, so that the disk
 //! does not wait for them.
 
-use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::thread::Scope;
 
 use pageseal_format::TableEntry;
 
 use super::Verifier;
+use crate::ahead::Ahead;
 use crate::error::OpenError;
 use crate::job::Tile;
-
-/// Bytes of a request.
-pub(super) const LARGE_READ_BYTES: u64 = 16 << 20;
 
 /// A batch in memory.
 pub(super) struct Batch {
@@ -22,12 +20,12 @@ pub(super) struct Batch {
 
 /// Reads one batch ahead.
 pub(super) struct LargeReads<'scope, 'env> {
-    scope: &'scope Scope<'scope, 'env>,
     verifier: &'scope Verifier<'scope>,
     /// Chunks of a batch, but for the last one's.
     batch_chunks: u64,
     spare: Vec<Tile>,
-    under_way: Option<(u64, ScopedJoinHandle<'scope, Result<Batch, OpenError>>)>,
+    /// By its first chunk.
+    ahead: Ahead<'scope, 'env, Result<Batch, OpenError>>,
 }
 
 impl<'scope, 'env> LargeReads<'scope, 'env> {
@@ -37,18 +35,19 @@ impl<'scope, 'env> LargeReads<'scope, 'env> {
         verifier: &'scope Verifier<'scope>,
         batch_chunks: u64,
     ) -> Self {
-        LargeReads { scope, verifier, batch_chunks, spare: Vec::new(), under_way: None }
+        LargeReads { verifier, batch_chunks, spare: Vec::new(), ahead: Ahead::new(scope) }
     }
 
     /// The batch that begins with chunk `first`, read ahead or now; the one after it is being read when this returns, unless there was
     /// an error.
     pub(super) fn take(&mut self, first: u64) -> Result<Batch, OpenError> {
-        let batch = match self.under_way.take() {
-            Some((begun, thread)) if begun == first => thread.join().unwrap_or_else(|_| {
+        let batch = match self.ahead.take(first) {
+            Some(Ok(read)) => read,
+            Some(Err(_)) => {
                 let source = std::io::Error::other("the reading thread panicked");
                 Err(OpenError::Io { path: self.verifier.path.into(), offset: 0, source })
-            }),
-            _ => self.verifier.read_batch(first, self.count_from(first), self.tile()),
+            }
+            None => self.verifier.read_batch(first, self.count_from(first), self.tile()),
         }?;
         self.start(first + self.batch_chunks);
         Ok(batch)
@@ -66,11 +65,7 @@ impl<'scope, 'env> LargeReads<'scope, 'env> {
             return;
         }
         let (verifier, tile) = (self.verifier, self.tile());
-        let read = move || verifier.read_batch(first, count, tile);
-        // Without a thread it is read when it is needed.
-        if let Ok(thread) = Builder::new().name("pageseal-read".into()).spawn_scoped(self.scope, read) {
-            self.under_way = Some((first, thread));
-        }
+        self.ahead.start(first, move || verifier.read_batch(first, count, tile));
     }
 
     fn count_from(&self, first: u64) -> u64 {
@@ -80,14 +75,5 @@ impl<'scope, 'env> LargeReads<'scope, 'env> {
     fn tile(&mut self) -> Tile {
         let len = self.batch_chunks * self.verifier.geometry.chunk_len_bytes();
         self.spare.pop().unwrap_or_else(|| Tile::new(len as usize))
-    }
-}
-
-impl Drop for LargeReads<'_, '_> {
-    fn drop(&mut self) {
-        // After an error nobody asks for what is being read. Not joined, a panic in there would become one of the caller's.
-        if let Some((_, thread)) = self.under_way.take() {
-            let _ = thread.join();
-        }
     }
 }
