@@ -13,7 +13,7 @@ use pageseal_storage::Storage;
 use crate::ahead::LARGE_READ_BYTES;
 use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause, OpenError, Refusal};
-use crate::job::{Parts, Tile, Workers, chunk_meta, storage_for_reading};
+use crate::job::{Parts, Reads, Tile, Workers, chunk_meta, storage_for_reading};
 use crate::keys::Identities;
 use crate::report::VerifyReport;
 use crate::sealed::{SealedFile, read_entries};
@@ -37,7 +37,7 @@ pub fn verify(
     control: &Control<'_>,
 ) -> Result<VerifyReport, OpenError> {
     let start = Instant::now();
-    let data = storage_for_reading(open_for_reading(path)?, control.progress);
+    let data = storage_for_reading(open_for_reading(path)?, Reads::Twice, control.progress);
     let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION)?;
     for notice in &sealed.notices {
         control.progress.notice(notice);

@@ -22,8 +22,8 @@ use tempfile::SpooledData;
 use crate::control::{Control, Stage};
 use crate::error::{Damage, JobError, OpenError, Refusal};
 use crate::job::{
-    FileKeys, Workers, check_encrypt_options, chunk_meta, longest_cached_len, make_file_keys, make_slots,
-    storage_for_reading,
+    FileKeys, Reads, Workers, check_encrypt_options, chunk_meta, longest_cached_len, make_file_keys,
+    make_slots, storage_for_reading,
 };
 use crate::keys::{Identities, Recipient};
 use crate::names::Names;
@@ -141,15 +141,17 @@ pub fn decrypt_to(
         Input::File(_) => FileAttributes::read(&file).ok(),
         Input::Stdin => None,
     };
-    let sealed =
-        SealedFile::open(path, storage_for_reading(file, control.progress), identities, &Limits::PRODUCTION)?;
+    let verifies_first = options.verify_first && *output == Output::Stdout;
+    let reads = if verifies_first { Reads::Twice } else { Reads::Once };
+    let data = storage_for_reading(file, reads, control.progress);
+    let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION)?;
     sealed.notices.iter().for_each(|notice| control.progress.notice(notice));
     let geometry = sealed.superblock.geometry;
     // No tag covers them, so opening every chunk does not.
     check_paddings(path, &*sealed.data, &geometry)?;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
     let sink = Sink::create(output, Some(geometry.data_len()))?;
-    if options.verify_first && *output == Output::Stdout {
+    if verifies_first {
         verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
     }
     control.progress.stage(Stage::Decrypting, geometry.data_len(), 0);

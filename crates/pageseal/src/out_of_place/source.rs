@@ -16,7 +16,7 @@ use pageseal_storage::readiness::wait_readable;
 use super::whole::WholePieces;
 use crate::control::Progress;
 use crate::error::Refusal;
-use crate::job::{Tile, storage_for_reading};
+use crate::job::{Reads, Tile, storage_for_reading};
 use crate::target::open_for_reading;
 
 /// How long a stream is waited for before somebody looks whether it is still wanted.
@@ -77,7 +77,7 @@ impl Source {
         let source = match metadata.len() {
             0 => Self::stream(file, piece_len),
             len => {
-                let data = storage_for_reading(file, progress);
+                let data = storage_for_reading(file, Reads::Once, progress);
                 Source::Whole { data, len }
             }
         };
@@ -220,7 +220,7 @@ mod tests {
     fn whole_of(len: usize) -> Source {
         let file = tempfile::tempfile().unwrap();
         file.set_len(len as u64).unwrap();
-        let data = storage_for_reading(file, &crate::control::Silent);
+        let data = storage_for_reading(file, Reads::Once, &crate::control::Silent);
         Source::Whole { data, len: len as u64 }
     }
 
