@@ -14,7 +14,7 @@ use crate::control::Control;
 use crate::error::{JobError, OpenError, Refusal};
 use crate::job::for_simulation::{
     Io, JournalPlace, Plan, Wish, begin_decrypt, begin_encrypt, check_file, continue_on,
-    make_old_content_durable, record_kind,
+    make_old_content_durable, open_journal, record_kind,
 };
 use crate::job::{Workers, chunk_meta};
 use crate::keys::{Identities, Recipient};
@@ -229,7 +229,8 @@ impl World {
     ) -> Result<JobReport, JobError> {
         let options = ResumeOptions { io, decrypt: true, ..ResumeOptions::default() };
         let target = self.target()?;
-        continue_on(target, self.place()?, identities, &options, wish, control, Instant::now())
+        let journal = open_journal(&target, self.place()?)?;
+        continue_on(target, journal, identities, &options, wish, control, Instant::now())
     }
 
     /// Verifies a sealed file and returns its plaintext.

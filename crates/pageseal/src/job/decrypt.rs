@@ -13,7 +13,7 @@ use super::begin::{
 };
 use super::finish;
 use super::journal_file::journal_place;
-use super::plan::{Io, Plan, Reasons, check_choices, plan};
+use super::plan::{Io, Plan, Reasons, check_choices, plan, smallest_window_len};
 use super::store_choice::{Reads, prepare_store};
 use super::workers::Workers;
 use crate::control::Control;
@@ -44,12 +44,16 @@ pub fn decrypt_in_place(
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
     let mut opened = open_for_change(Names::of(path)?, options.allow_links)?;
     check_names(&opened, options)?;
+    let sealed = {
+        let target = &opened.target;
+        SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?
+    };
+    check_writable(&opened.target.path, &sealed.superblock)?;
     let reads = if options.verify_first { Reads::Twice } else { Reads::Once };
-    let store = prepare_store(options.io, &mut opened, reads, control);
+    let window_len = smallest_window_len(sealed.superblock.geometry.chunk_len_bytes());
+    let store = prepare_store(options.io, &mut opened, reads, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
     let OpenedTarget { target, medium, .. } = opened;
-    let sealed = SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?;
-    check_writable(&target.path, &sealed.superblock)?;
     let place = journal_place(&target.names, options.journal.as_deref())?;
     if place.path.symlink_metadata().is_ok() {
         return Err(Refusal::JobOpen { journal: place.path }.into());

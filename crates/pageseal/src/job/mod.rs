@@ -63,4 +63,5 @@ pub(crate) mod for_simulation {
     pub(crate) use super::encrypt::{begin as begin_encrypt, check_file};
     pub(crate) use super::plan::{Io, Plan, record_kind};
     pub(crate) use super::resume::{Wish, continue_on};
+    pub(crate) use super::unlock::open_journal;
 }

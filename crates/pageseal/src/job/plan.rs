@@ -186,10 +186,15 @@ pub(crate) struct WindowSizes {
     pub(crate) slot_stride: u64,
 }
 
+/// The smallest windows that a job can have.
+pub(crate) fn smallest_window_len(chunk_len_bytes: u64) -> u64 {
+    WINDOW_CHUNK_MULTIPLE * chunk_len_bytes
+}
+
 /// Windows that suit the file's size.
 fn window_sizes(geometry: &Geometry, plan: &Plan) -> WindowSizes {
     let records = plan.record_kind;
-    let step = WINDOW_CHUNK_MULTIPLE * geometry.chunk_len_bytes();
+    let step = smallest_window_len(geometry.chunk_len_bytes());
     let logged = records == RecordKind::FingerprintsAndPayload;
     let largest = match plan.io {
         Io::Mmap if plan.resilience == Resilience::Process => LARGEST_UNSYNCED_MAPPED_WINDOW_BYTES,

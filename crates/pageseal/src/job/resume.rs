@@ -10,13 +10,13 @@ use pageseal_format::journal::{
 use pageseal_format::{FileState, Id, Superblock};
 use pageseal_journal::{Replay, SettledMark};
 
-use super::active::{ActiveJob, JournalPlace};
+use super::active::ActiveJob;
 use super::begin::{context, storage};
 use super::belongs::{check_belongs, growing_was_undone};
 use super::journal_file::journal_place;
 use super::plan::{Io, io_to_resume};
 use super::store_choice::{Reads, prepare_store};
-use super::unlock::{open_journal, unlock};
+use super::unlock::{OpenedJournal, open_journal, unlock};
 use super::workers::Workers;
 use super::{decrypt, encrypt, finish, finished, recover};
 use crate::control::{Control, Notice};
@@ -74,24 +74,27 @@ fn go_on(
     let names = existing_name(Names::of(path)?);
     let mut opened = open_for_change(names, true)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
-    prepare_store(options.io, &mut opened, Reads::Twice, control);
-    continue_on(opened.target, place, identities, options, wish, control, started)
+    let journal = open_journal(&opened.target, place)?;
+    // Nothing authenticates it yet; only speed depends on it.
+    let window_len = journal.journal.header().window_len;
+    prepare_store(options.io, &mut opened, Reads::Twice, window_len, control);
+    continue_on(opened.target, journal, identities, options, wish, control, started)
 }
 
 /// Why the store is not the one that was chosen.
 const RECOVERS_THROUGH_CACHE: &str = "what a killed job left is recovered through the page cache";
 
-/// From the opened file to the end of the job.
+/// From the opened file and journal to the end of the job.
 pub(crate) fn continue_on(
     mut target: Target,
-    place: JournalPlace,
+    opened: OpenedJournal,
     identities: &Identities,
     options: &ResumeOptions,
     wish: Wish,
     control: &Control<'_>,
     started: Instant,
 ) -> Result<JobReport, JobError> {
-    let (journal, log) = open_journal(&target, &place)?;
+    let OpenedJournal { place, journal, log } = opened;
     let header = journal.header().clone();
     if let Some(phase) = journal.phase_unverified().filter(|phase| phase.phase == Phase::Finished) {
         return finished::finish(&target, &place, &*log, &header, &phase, control);

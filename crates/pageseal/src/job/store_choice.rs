@@ -7,7 +7,7 @@ use pageseal_storage::available::available_memory_bytes;
 use pageseal_storage::residency::cached_bytes_estimate;
 use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, Storage};
 
-use super::plan::Io;
+use super::plan::{Io, LARGEST_KEPT_WINDOW_BYTES};
 use crate::control::{Control, Notice, Progress};
 use crate::options::IoChoice;
 use crate::target::OpenedTarget;
@@ -38,8 +38,14 @@ pub(crate) enum Reads {
 /// (medians by turns).
 const COLD_LEN_BYTES: u64 = 1 << 30;
 
-/// Chooses the store for an opened file.
-pub(crate) fn choose_store(choice: IoChoice, file: &File, medium: &Medium, reads: Reads) -> StoreChoice {
+/// Chooses the store for an opened file, whose windows have at least `window_len` bytes.
+pub(crate) fn choose_store(
+    choice: IoChoice,
+    file: &File,
+    medium: &Medium,
+    reads: Reads,
+    window_len: u64,
+) -> StoreChoice {
     let cached = CacheUse::of(file);
     let through_cache = |io: Io, reason: String| {
         let drops_behind = io == Io::Buffered && !cached.fits();
@@ -49,6 +55,11 @@ pub(crate) fn choose_store(choice: IoChoice, file: &File, medium: &Medium, reads
         IoChoice::Mmap => return through_cache(Io::Mmap, "as asked".into()),
         IoChoice::Buffered => return through_cache(Io::Buffered, "as asked".into()),
         IoChoice::Direct => "as asked".into(),
+        // Past the cache they would be read twice from the disk, and by small requests.
+        IoChoice::Auto if window_len > LARGEST_KEPT_WINDOW_BYTES => {
+            let reason = format!("windows of {} are too large to be kept in memory", size(window_len));
+            return through_cache(Io::Buffered, reason);
+        }
         IoChoice::Auto => match cached.asks_for_direct(medium, reads) {
             Ok(reason) => reason,
             Err(reason) => return through_cache(Io::Buffered, reason),
@@ -68,9 +79,10 @@ pub(crate) fn prepare_store(
     choice: IoChoice,
     opened: &mut OpenedTarget,
     reads: Reads,
+    window_len: u64,
     control: &Control<'_>,
 ) -> StoreChoice {
-    let store = choose_store(choice, &opened.file, &opened.medium, reads);
+    let store = choose_store(choice, &opened.file, &opened.medium, reads, window_len);
     if choice == IoChoice::Direct && store.io != Io::Direct {
         control.progress.notice(&Notice::DirectRefused { reason: store.reason.clone() });
     }
@@ -229,15 +241,36 @@ mod tests {
         let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         file.set_len(1 << 20).unwrap();
         let medium = Medium::of(&file).unwrap();
-        assert_eq!(choose_store(IoChoice::Mmap, &file, &medium, Reads::Once).io, Io::Mmap);
-        assert_eq!(choose_store(IoChoice::Buffered, &file, &medium, Reads::Once).io, Io::Buffered);
-        assert_eq!(choose_store(IoChoice::Auto, &file, &medium, Reads::Once).io, Io::Buffered);
-        let asked = choose_store(IoChoice::Direct, &file, &medium, Reads::Once);
+        let choose = |choice| choose_store(choice, &file, &medium, Reads::Once, 4 << 20);
+        assert_eq!(choose(IoChoice::Mmap).io, Io::Mmap);
+        assert_eq!(choose(IoChoice::Buffered).io, Io::Buffered);
+        assert_eq!(choose(IoChoice::Auto).io, Io::Buffered);
+        let asked = choose(IoChoice::Direct);
         assert_eq!(asked.io == Io::Direct, asked.direct.is_some());
         // No file system does that.
         let odd = File::open("/proc/self/status").unwrap();
-        let refused = choose_store(IoChoice::Direct, &odd, &Medium::of(&odd).unwrap(), Reads::Once);
+        let refused = choose_store(IoChoice::Direct, &odd, &Medium::of(&odd).unwrap(), Reads::Once, 4 << 20);
         assert_eq!(refused.io, Io::Buffered);
         assert!(refused.reason.contains("direct"), "{}", refused.reason);
+    }
+
+    /// The length alone asks for direct I/O, so the windows are what speaks against it.
+    #[test]
+    fn windows_that_cannot_be_kept_go_through_the_cache_and_leave_it() {
+        let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let longer_than_memory = available().saturating_mul(2).min(1 << 43);
+        file.set_len(longer_than_memory).unwrap();
+        let medium = Medium::of(&file).unwrap();
+        let choose = |choice, window_len| choose_store(choice, &file, &medium, Reads::Twice, window_len);
+        let kept = choose(IoChoice::Auto, LARGEST_KEPT_WINDOW_BYTES);
+        let too_large = choose(IoChoice::Auto, LARGEST_KEPT_WINDOW_BYTES + 1);
+        assert_eq!((too_large.io, too_large.drops_behind), (Io::Buffered, true));
+        assert!(too_large.reason.contains("kept in memory"), "{}", too_large.reason);
+        let asked = choose(IoChoice::Direct, LARGEST_KEPT_WINDOW_BYTES + 1);
+        if asked.io == Io::Direct && matches!(medium.kind, FileSystemKind::Ext4 | FileSystemKind::Xfs) {
+            assert_eq!(kept.io, Io::Direct);
+        } else {
+            println!("SKIPPED in part: no direct I/O here");
+        }
     }
 }

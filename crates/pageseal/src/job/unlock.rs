@@ -21,8 +21,20 @@ use crate::sealed::{
 };
 use crate::target::Target;
 
+/// A journal of which nothing is authenticated yet.
+pub(crate) struct OpenedJournal {
+    pub(crate) place: JournalPlace,
+    pub(super) journal: UnverifiedJournal,
+    pub(super) log: Arc<dyn Storage>,
+}
+
 /// The journal, of which nothing is to be believed yet, and the file that it is.
-pub(super) fn open_journal(
+pub(crate) fn open_journal(target: &Target, place: JournalPlace) -> Result<OpenedJournal, JobError> {
+    let (journal, log) = find_journal(target, &place)?;
+    Ok(OpenedJournal { place, journal, log })
+}
+
+fn find_journal(
     target: &Target,
     place: &JournalPlace,
 ) -> Result<(UnverifiedJournal, Arc<dyn Storage>), JobError> {
