@@ -135,6 +135,7 @@ impl World {
             map: Some(Box::new(move |_| Ok(mapping))),
             direct: Some(Arc::clone(&self.direct)),
             drops_behind: false,
+            reader: None,
             store_reason: String::new(),
             surroundings: Arc::clone(&self.surroundings),
             watch: None,

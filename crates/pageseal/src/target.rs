@@ -39,6 +39,8 @@ pub(crate) struct Target {
     pub(crate) direct: Option<Arc<dyn Storage>>,
     /// Whether the page cache gets the pages of what is done back.
     pub(crate) drops_behind: bool,
+    /// What a pass that comes before the job reads through, where its pages are to leave the page cache again.
+    pub(crate) reader: Option<Arc<dyn Storage>>,
     /// What spoke for the store that was chosen, for people.
     pub(crate) store_reason: String,
     /// Random bytes, boot, job keys.
@@ -117,6 +119,7 @@ impl OpenedTarget {
             map: Some(mapper(file.try_clone()?)),
             direct: None,
             drops_behind: false,
+            reader: None,
             store_reason: String::new(),
             surroundings: Arc::new(System),
             watch: ChangeWatch::new(&file).ok(),

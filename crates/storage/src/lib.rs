@@ -58,6 +58,7 @@ mod memory;
 #[expect(unsafe_code, reason = "stores that the compiler must not reorder")]
 mod ordered_store;
 mod private_buffer;
+mod read_behind;
 #[expect(unsafe_code, reason = "io_uring takes addresses")]
 mod ring;
 mod space;
@@ -79,4 +80,5 @@ pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;
 pub use ordered_store::STORE_UNIT_BYTES;
 pub use private_buffer::PrivateBuffer;
+pub use read_behind::ReadBehind;
 pub use storage::{MappedRange, Storage, Writers};

@@ -78,9 +78,12 @@ pub(crate) fn begin(
     let geometry = sealed.superblock.geometry;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &*target.surroundings)?;
     if options.verify_first {
-        let data = if plan.io == Io::Direct { target.direct.as_ref() } else { None };
-        let data = data.unwrap_or(&sealed.data);
-        verify_chunks(&target.path, &**data, &geometry, &sealed.keys, &workers, control)?;
+        let data = match plan.io {
+            Io::Direct => target.direct.clone(),
+            Io::Buffered | Io::Mmap => target.reader.take(),
+        };
+        let data = data.unwrap_or_else(|| Arc::clone(&sealed.data));
+        verify_chunks(&target.path, &*data, &geometry, &sealed.keys, &workers, control)?;
     } else {
         crate::verify::check_paddings(&target.path, &*sealed.data, &geometry)?;
     }

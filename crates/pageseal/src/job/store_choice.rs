@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pageseal_storage::available::available_memory_bytes;
 use pageseal_storage::residency::cached_bytes_estimate;
-use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, Storage};
+use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, ReadBehind, Storage};
 
 use super::plan::{Io, LARGEST_KEPT_WINDOW_BYTES};
 use crate::control::{Control, Notice, Progress};
@@ -19,6 +19,8 @@ pub(crate) struct StoreChoice {
     pub(crate) direct: Option<Arc<dyn Storage>>,
     /// Whether the pages of what is done are given back, so that a file that does not fit pushes nothing else out of the cache.
     pub(crate) drops_behind: bool,
+    /// Whether what a pass reads that comes before the job is given back, too: what is there already may stay for the job.
+    pub(crate) reads_behind: bool,
     /// For people.
     pub(crate) reason: String,
 }
@@ -49,7 +51,8 @@ pub(crate) fn choose_store(
     let cached = CacheUse::of(file);
     let through_cache = |io: Io, reason: String| {
         let drops_behind = io == Io::Buffered && !cached.fits();
-        StoreChoice { io, direct: None, drops_behind, reason }
+        let reads_behind = drops_behind && !cached.is_mostly_there();
+        StoreChoice { io, direct: None, drops_behind, reads_behind, reason }
     };
     let reason = match choice {
         IoChoice::Mmap => return through_cache(Io::Mmap, "as asked".into()),
@@ -68,7 +71,8 @@ pub(crate) fn choose_store(
     match open_direct(file) {
         Ok(direct) => {
             let reason = reason + how_requests_go(&direct);
-            StoreChoice { io: Io::Direct, direct: Some(Arc::new(direct)), drops_behind: false, reason }
+            let direct: Option<Arc<dyn Storage>> = Some(Arc::new(direct));
+            StoreChoice { io: Io::Direct, direct, drops_behind: false, reads_behind: false, reason }
         }
         Err(error) => through_cache(Io::Buffered, error.to_string()),
     }
@@ -88,15 +92,20 @@ pub(crate) fn prepare_store(
     }
     opened.target.direct.clone_from(&store.direct);
     opened.target.drops_behind = store.drops_behind;
+    if store.reads_behind {
+        let reader = opened.file.try_clone().map(ReadBehind::new);
+        opened.target.reader = reader.ok().map(|reader| Arc::new(reader) as Arc<dyn Storage>);
+    }
     opened.target.store_reason.clone_from(&store.reason);
     store
 }
 
 /// How a whole file is read when nothing of it is to be changed; `progress` is told.
 pub(crate) fn storage_for_reading(file: File, reads: Reads, progress: &dyn Progress) -> Arc<dyn Storage> {
+    let cached = CacheUse::of(&file);
     let asked = Medium::of(&file)
         .map_err(|error| error.to_string())
-        .and_then(|medium| CacheUse::of(&file).asks_for_direct(&medium, reads));
+        .and_then(|medium| cached.asks_for_direct(&medium, reads));
     let opened = asked.and_then(|reason| {
         let direct = open_direct(&file).map_err(|error| error.to_string())?;
         Ok((reason + how_requests_go(&direct), direct))
@@ -108,7 +117,11 @@ pub(crate) fn storage_for_reading(file: File, reads: Reads, progress: &dyn Progr
         }
         Err(reason) => {
             progress.access(Io::Buffered.name(), &reason);
-            Arc::new(BufferedFile::new(file))
+            if cached.fits() || cached.is_mostly_there() {
+                Arc::new(BufferedFile::new(file))
+            } else {
+                Arc::new(ReadBehind::new(file))
+            }
         }
     }
 }
@@ -158,6 +171,10 @@ impl CacheUse {
         self.len <= part_for_one_file(self.available)
     }
 
+    fn is_mostly_there(&self) -> bool {
+        self.cached.is_some_and(|cached| cached >= self.len / 2)
+    }
+
     /// Through the page cache a file that fits is read and written at the speed of memory, if it is there: the disk has only to
     /// write it. One that does not fit would push everything else out, and then itself; unless most of it is there already.
     /// Returns why it asks for direct I/O, or why not.
@@ -174,7 +191,7 @@ impl CacheUse {
         }
         match cached {
             _ if self.fits() => Ok(format!("hardly any of its {} is in the page cache", size(len))),
-            Some(cached) if cached >= len / 2 => {
+            Some(cached) if self.is_mostly_there() => {
                 Err(format!("{} of its {} are in the page cache", size(cached), size(len)))
             }
             _ => Ok(format!("its {} are more than half of the available {}", size(len), size(available))),
@@ -264,7 +281,10 @@ mod tests {
         let choose = |choice, window_len| choose_store(choice, &file, &medium, Reads::Twice, window_len);
         let kept = choose(IoChoice::Auto, LARGEST_KEPT_WINDOW_BYTES);
         let too_large = choose(IoChoice::Auto, LARGEST_KEPT_WINDOW_BYTES + 1);
-        assert_eq!((too_large.io, too_large.drops_behind), (Io::Buffered, true));
+        assert_eq!(
+            (too_large.io, too_large.drops_behind, too_large.reads_behind),
+            (Io::Buffered, true, true)
+        );
         assert!(too_large.reason.contains("kept in memory"), "{}", too_large.reason);
         let asked = choose(IoChoice::Direct, LARGEST_KEPT_WINDOW_BYTES + 1);
         if asked.io == Io::Direct && matches!(medium.kind, FileSystemKind::Ext4 | FileSystemKind::Xfs) {
