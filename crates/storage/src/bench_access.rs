@@ -7,13 +7,12 @@
 use std::{
     fs::File,
     io,
-    os::fd::AsRawFd,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use memmap2::{MmapOptions, MmapRaw};
 use rustix::{
-    fs::{Advice as FileAdvice, Mode, OFlags, fadvise, open},
+    fs::{Advice as FileAdvice, fadvise},
     io::Errno,
     mm::{Advice, madvise},
     param::page_size,
@@ -197,17 +196,6 @@ fn mappable(file: &File, len_bytes: u64) -> io::Result<usize> {
         return Err(Errno::INVAL.into());
     }
     Ok(usize::try_from(len_bytes).map_err(|_| Errno::NOMEM)?)
-}
-
-/// The same file once more, past the page cache (`O_DIRECT`), also if it has no name. Offsets, lengths and memory of
-/// transfers must then be multiples of [`DIRECT_ALIGNMENT_BYTES`].
-///
-/// # Errors
-/// `EINVAL` where the file system has no such access; those of `open` through `/proc`.
-pub fn reopen_direct(file: &File, writable: bool) -> io::Result<File> {
-    let access = if writable { OFlags::RDWR } else { OFlags::RDONLY };
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    Ok(File::from(open(path, access | OFlags::DIRECT | OFlags::CLOEXEC, Mode::empty())?))
 }
 
 /// Asks the kernel to forget the cached pages of a file. Dirty and mapped ones stay, so sync and unmap first.

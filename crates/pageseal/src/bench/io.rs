@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use pageseal_storage::bench_access::{AlignedBuffer, evict_from_cache};
 use pageseal_storage::tlb::TlbCounter;
+use pageseal_storage::{BufferedFile, DirectFile};
 use rayon::ThreadPool;
 
 use super::error::BenchError;
@@ -69,7 +70,7 @@ pub fn io(options: &IoOptions) -> Result<IoReport, BenchError> {
         Err(error) => (None, TlbCounting::NotReadable(error.to_string())),
     };
     let mut skipped = Vec::new();
-    let direct = match target.direct(AlignedBuffer::new(BUFFER_BYTES).bytes()) {
+    let direct = match target.direct() {
         Ok(file) => Some(file),
         Err(error) => {
             let reason = format!("{} refuses it: {error}", target.file_system.name());
@@ -164,7 +165,7 @@ impl Crew {
 
 struct Bench<'a> {
     target: &'a Target,
-    direct: Option<File>,
+    direct: Option<DirectFile>,
     tlb: Option<&'a RefCell<TlbCounter>>,
     budget: Budget,
 }
@@ -225,7 +226,10 @@ impl Bench<'_> {
             (Method::Direct, Some(direct)) => {
                 by_calls(direct, blocks, read_only, buffers, pool, budget, probe)
             }
-            (_, _) => by_calls(file, blocks, read_only, buffers, pool, budget, probe),
+            (_, _) => {
+                let file = BufferedFile::new(file.try_clone().map_err(self.target.failed("open again"))?);
+                by_calls(&file, blocks, read_only, buffers, pool, budget, probe)
+            }
         };
         let what = if read_only { "read" } else { "convert the temporary file in" };
         let measured = measured.map_err(self.target.failed(what))?;

@@ -137,7 +137,7 @@ fn direct(rates: &[&IoRate], largest: u64, read_only: bool) -> Option<String> {
     let past = direct.durable_gb_per_s.unwrap_or(direct.gb_per_s);
     Some(format!(
         "With the disk's own time ({in_what}), sequential: {past:.2} GB/s past the page cache, \
-         with one request on each thread (a job has 16), {cached:.2} GB/s through it."
+         with up to 8 requests of 1 MiB for each thread (a job has 16 in all), {cached:.2} GB/s through it."
     ))
 }
 

@@ -6,8 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use pageseal_crypto::fill_random;
-use pageseal_storage::bench_access::reopen_direct;
-use pageseal_storage::{BufferedFile, Directory, FileSystemKind, Medium, RealDirectory, Storage};
+use pageseal_storage::{
+    BufferedFile, DirectError, DirectFile, Directory, FileSystemKind, Medium, RealDirectory, Storage,
+};
 
 use super::error::BenchError;
 
@@ -98,12 +99,9 @@ impl Target {
         self.file_system != FileSystemKind::Tmpfs
     }
 
-    /// The same file past the page cache, if a first transfer works: some file systems take the flag and refuse then.
-    pub(super) fn direct(&self, probe: &mut [u8]) -> io::Result<File> {
-        use std::os::unix::fs::FileExt;
-        let file = reopen_direct(&self.file, !self.read_only)?;
-        file.read_exact_at(probe, 0)?;
-        Ok(file)
+    /// The same file past the page cache, as jobs have it.
+    pub(super) fn direct(&self) -> Result<DirectFile, DirectError> {
+        DirectFile::open(self.file.try_clone()?)
     }
 
     /// An error of a step on this file.
