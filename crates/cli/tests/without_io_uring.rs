@@ -11,8 +11,9 @@ use support::{Folder, code, content, stderr};
 /// The same number on all architectures (`man 2 io_uring_setup`).
 const IO_URING_SETUP: i64 = 425;
 
-/// Runs the command with a filter such as container engines put up: `io_uring_setup` is not permitted.
-fn run_in_container(folder: &Folder, arguments: &[&str]) -> Output {
+/// Runs the command with a filter such as container engines put up: `io_uring_setup` is not permitted. `None` where there are no filters,
+/// as under some emulators.
+fn run_in_container(folder: &Folder, arguments: &[&str]) -> Option<Output> {
     let filter = SeccompFilter::new(
         BTreeMap::from([(IO_URING_SETUP, Vec::new())]),
         SeccompAction::Allow,
@@ -23,8 +24,8 @@ fn run_in_container(folder: &Folder, arguments: &[&str]) -> Output {
     // A filter is a thread's, and goes over to the processes that it starts.
     std::thread::scope(|scope| {
         let in_container = scope.spawn(|| {
-            seccompiler::apply_filter(&program).unwrap();
-            folder.run(arguments)
+            seccompiler::apply_filter(&program).ok()?;
+            Some(folder.run(arguments))
         });
         in_container.join().unwrap()
     })
@@ -39,7 +40,10 @@ fn jobs_past_the_page_cache_are_whole_without_io_uring() {
         folder.write("a.bin", &original);
         let encrypt =
             ["encrypt", "-v", "--io", "direct", "--resilience", resilience, "-r", &recipient, "a.bin"];
-        let sealed = run_in_container(&folder, &encrypt);
+        let Some(sealed) = run_in_container(&folder, &encrypt) else {
+            println!("SKIPPED: the kernel takes no filter for system calls");
+            return;
+        };
         assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
         if !stderr(&sealed).contains("store        direct") {
             println!("SKIPPED: no direct I/O on the temporary folder: {}", stderr(&sealed));
@@ -50,7 +54,7 @@ fn jobs_past_the_page_cache_are_whole_without_io_uring() {
         folder.succeed(["verify", "-i", "key.txt", "a.bin.sealed"]);
         let decrypt =
             ["decrypt", "-v", "--io", "direct", "--resilience", resilience, "-i", "key.txt", "a.bin.sealed"];
-        let opened = run_in_container(&folder, &decrypt);
+        let opened = run_in_container(&folder, &decrypt).expect("a filter as before");
         assert_eq!(code(&opened), 0, "{}", stderr(&opened));
         assert!(stderr(&opened).contains(how), "{}", stderr(&opened));
         assert!(folder.read("a.bin") == original, "{resilience}");

@@ -39,7 +39,7 @@ pub(crate) struct Target {
     pub(crate) direct: Option<Arc<dyn Storage>>,
     /// Whether the page cache gets the pages of what is done back.
     pub(crate) drops_behind: bool,
-    /// What a pass that comes before the job reads through, where its pages are to leave the page cache again.
+    /// What a pass that only reads, before the job, reads through, if not through the store.
     pub(crate) reader: Option<Arc<dyn Storage>>,
     /// What spoke for the store that was chosen, for people.
     pub(crate) store_reason: String,

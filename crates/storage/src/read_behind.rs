@@ -11,13 +11,13 @@ use crate::{BufferedFile, Storage};
 /// Pages are dropped so many bytes at a time. The kernel does not drop a part of a folio, and no folio reaches over such a border.
 const STEP_BYTES: u64 = 8 << 20;
 
-/// Bytes behind the foremost read one that stay: workers that read side by side may be so far apart.
-const DISTANCE_BYTES: u64 = 16 << 20;
+/// Bytes behind the foremost read one that stay: so far apart may 64 workers be that read side by side, 1 MiB at a time.
+const DISTANCE_BYTES: u64 = 64 << 20;
 
-/// Shorter reads are of what is looked at now and then, wherever it lies, and say nothing of how far the data was read.
-const SHORTEST_COUNTED_BYTES: usize = 64 << 10;
+/// Shorter reads are of what lies elsewhere in the file, as a table, and say nothing of how far the data was read.
+const SHORTEST_COUNTED_BYTES: usize = 512 << 10;
 
-/// A [`BufferedFile`] for reading one that does not fit into memory: its pages leave the page cache behind the reader, and the rest of
+/// A [`BufferedFile`] for reading one that does not fit into memory by requests of 512 KiB or more: its pages leave the page cache behind the reader, and the rest of
 /// them when it goes. Whatever was in the cache before goes with them. Not for a file that is written to.
 #[derive(Debug)]
 pub struct ReadBehind {
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
     use crate::{FileSystemKind, Medium, residency::cached_bytes};
 
-    const LEN: usize = 64 << 20;
+    const LEN: usize = 160 << 20;
     const PIECE: usize = 512 << 10;
 
     /// A durable file whose pages are in the page cache; `None` where that is not told, or where they cannot leave it.
@@ -148,10 +148,18 @@ mod tests {
         let Some(file) = cached_file() else { return };
         let reader = ReadBehind::new(file.try_clone().unwrap());
         let mut buf = vec![0; PIECE];
-        // What is read first lies at the end of a sealed file, and is short.
-        reader.read_exact_at(&mut buf[..4096], LEN as u64 - 4096).unwrap();
         for pass in 1..=2 {
             for at in (0..LEN).step_by(PIECE) {
+                // What lies at the end of a sealed file is short, and read again and again.
+                if at % (4 * PIECE) == 0 {
+                    reader.read_exact_at(&mut buf[..PIECE / 2], (LEN - PIECE / 2) as u64).unwrap();
+                    let unread = (at + 2 * STEP_BYTES as usize).min(LEN);
+                    let left = cached_bytes(&file, unread as u64, (LEN - unread) as u64).unwrap();
+                    assert!(
+                        pass > 1 || left + STEP_BYTES >= (LEN - unread) as u64,
+                        "{left} bytes after {at}"
+                    );
+                }
                 reader.read_exact_at(&mut buf, at as u64).unwrap();
                 assert!(buf.iter().all(|byte| *byte == 7));
             }
@@ -171,7 +179,7 @@ mod tests {
         let Some(file) = cached_file() else { return };
         let before = cached_bytes(&file, 0, LEN as u64).unwrap();
         let reader = ReadBehind::new(file.try_clone().unwrap());
-        reader.read_exact_at(&mut vec![0; 4096], LEN as u64 - 4096).unwrap();
+        reader.read_exact_at(&mut vec![0; PIECE / 2], (LEN - PIECE / 2) as u64).unwrap();
         reader.read_exact_at(&mut vec![0; PIECE], 0).unwrap();
         drop(reader);
         let after = cached_bytes(&file, 0, LEN as u64).unwrap();

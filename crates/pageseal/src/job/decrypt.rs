@@ -80,7 +80,8 @@ pub(crate) fn begin(
     if options.verify_first {
         let data = match plan.io {
             Io::Direct => target.direct.clone(),
-            Io::Buffered | Io::Mmap => target.reader.take(),
+            // It stays until the job is over: closing a file that could be written to looks like another writer's end.
+            Io::Buffered | Io::Mmap => target.reader.clone(),
         };
         let data = data.unwrap_or_else(|| Arc::clone(&sealed.data));
         verify_chunks(&target.path, &*data, &geometry, &sealed.keys, &workers, control)?;

@@ -19,8 +19,8 @@ pub(crate) struct StoreChoice {
     pub(crate) direct: Option<Arc<dyn Storage>>,
     /// Whether the pages of what is done are given back, so that a file that does not fit pushes nothing else out of the cache.
     pub(crate) drops_behind: bool,
-    /// Whether what a pass reads that comes before the job is given back, too: what is there already may stay for the job.
-    pub(crate) reads_behind: bool,
+    /// What a pass that only reads, before the job, reads through, if not through the store.
+    pub(crate) reader: Option<Arc<dyn Storage>>,
     /// For people.
     pub(crate) reason: String,
 }
@@ -49,32 +49,33 @@ pub(crate) fn choose_store(
     window_len: u64,
 ) -> StoreChoice {
     let cached = CacheUse::of(file);
-    let through_cache = |io: Io, reason: String| {
+    let through_cache = |io: Io, reader: Option<Arc<dyn Storage>>, reason: String| {
         let drops_behind = io == Io::Buffered && !cached.fits();
-        let reads_behind = drops_behind && !cached.is_mostly_there();
-        StoreChoice { io, direct: None, drops_behind, reads_behind, reason }
+        StoreChoice { io, direct: None, drops_behind, reader, reason }
     };
+    let reads_behind = || cached.leaves_behind(reads).then(|| read_behind(file)).flatten();
     let reason = match choice {
-        IoChoice::Mmap => return through_cache(Io::Mmap, "as asked".into()),
-        IoChoice::Buffered => return through_cache(Io::Buffered, "as asked".into()),
+        IoChoice::Mmap => return through_cache(Io::Mmap, None, "as asked".into()),
+        IoChoice::Buffered => return through_cache(Io::Buffered, reads_behind(), "as asked".into()),
         IoChoice::Direct => "as asked".into(),
-        // Past the cache they would be read twice from the disk, and by small requests.
-        IoChoice::Auto if window_len > LARGEST_KEPT_WINDOW_BYTES => {
-            let reason = format!("windows of {} are too large to be kept in memory", size(window_len));
-            return through_cache(Io::Buffered, reason);
-        }
         IoChoice::Auto => match cached.asks_for_direct(medium, reads) {
+            // Past the cache they would be read twice from the disk, and by small requests.
+            Ok(_) if window_len > LARGEST_KEPT_WINDOW_BYTES => {
+                let reader = open_direct(file).ok().map(|direct| Arc::new(direct) as Arc<dyn Storage>);
+                let reason = format!("windows of {} are too large to be kept in memory", size(window_len));
+                return through_cache(Io::Buffered, reader, reason);
+            }
             Ok(reason) => reason,
-            Err(reason) => return through_cache(Io::Buffered, reason),
+            Err(reason) => return through_cache(Io::Buffered, reads_behind(), reason),
         },
     };
     match open_direct(file) {
         Ok(direct) => {
             let reason = reason + how_requests_go(&direct);
             let direct: Option<Arc<dyn Storage>> = Some(Arc::new(direct));
-            StoreChoice { io: Io::Direct, direct, drops_behind: false, reads_behind: false, reason }
+            StoreChoice { io: Io::Direct, direct, drops_behind: false, reader: None, reason }
         }
-        Err(error) => through_cache(Io::Buffered, error.to_string()),
+        Err(error) => through_cache(Io::Buffered, reads_behind(), error.to_string()),
     }
 }
 
@@ -92,10 +93,7 @@ pub(crate) fn prepare_store(
     }
     opened.target.direct.clone_from(&store.direct);
     opened.target.drops_behind = store.drops_behind;
-    if store.reads_behind {
-        let reader = opened.file.try_clone().map(ReadBehind::new);
-        opened.target.reader = reader.ok().map(|reader| Arc::new(reader) as Arc<dyn Storage>);
-    }
+    opened.target.reader.clone_from(&store.reader);
     opened.target.store_reason.clone_from(&store.reason);
     store
 }
@@ -116,11 +114,12 @@ pub(crate) fn storage_for_reading(file: File, reads: Reads, progress: &dyn Progr
             Arc::new(direct)
         }
         Err(reason) => {
-            progress.access(Io::Buffered.name(), &reason);
-            if cached.fits() || cached.is_mostly_there() {
-                Arc::new(BufferedFile::new(file))
-            } else {
+            if cached.leaves_behind(reads) {
+                progress.access(Io::Buffered.name(), &(reason + "; what was read leaves the page cache"));
                 Arc::new(ReadBehind::new(file))
+            } else {
+                progress.access(Io::Buffered.name(), &reason);
+                Arc::new(BufferedFile::new(file))
             }
         }
     }
@@ -143,6 +142,11 @@ fn available() -> u64 {
 
 fn part_for_one_file(available: u64) -> u64 {
     available / 2
+}
+
+fn read_behind(file: &File) -> Option<Arc<dyn Storage>> {
+    let reader = file.try_clone().map(ReadBehind::new);
+    reader.ok().map(|reader| Arc::new(reader) as Arc<dyn Storage>)
 }
 
 fn open_direct(file: &File) -> Result<DirectFile, DirectError> {
@@ -173,6 +177,13 @@ impl CacheUse {
 
     fn is_mostly_there(&self) -> bool {
         self.cached.is_some_and(|cached| cached >= self.len / 2)
+    }
+
+    /// Whether what is only read through the cache is to leave it. Not where most of it was there before, or may have been, for somebody
+    /// may need it; nor what is read twice, if all of the available memory can hold it until then.
+    fn leaves_behind(&self, reads: Reads) -> bool {
+        let is_hardly_there = self.cached.is_some() && !self.is_mostly_there();
+        !self.fits() && is_hardly_there && (reads == Reads::Once || self.len > self.available)
     }
 
     /// Through the page cache a file that fits is read and written at the speed of memory, if it is there: the disk has only to
@@ -281,16 +292,29 @@ mod tests {
         let choose = |choice, window_len| choose_store(choice, &file, &medium, Reads::Twice, window_len);
         let kept = choose(IoChoice::Auto, LARGEST_KEPT_WINDOW_BYTES);
         let too_large = choose(IoChoice::Auto, LARGEST_KEPT_WINDOW_BYTES + 1);
-        assert_eq!(
-            (too_large.io, too_large.drops_behind, too_large.reads_behind),
-            (Io::Buffered, true, true)
-        );
-        assert!(too_large.reason.contains("kept in memory"), "{}", too_large.reason);
+        assert_eq!((too_large.io, too_large.drops_behind), (Io::Buffered, true));
         let asked = choose(IoChoice::Direct, LARGEST_KEPT_WINDOW_BYTES + 1);
         if asked.io == Io::Direct && matches!(medium.kind, FileSystemKind::Ext4 | FileSystemKind::Xfs) {
             assert_eq!(kept.io, Io::Direct);
+            assert!(too_large.reason.contains("kept in memory"), "{}", too_large.reason);
+            assert!(too_large.reader.is_some_and(|reader| reader.prefers_large_requests()));
         } else {
             println!("SKIPPED in part: no direct I/O here");
+        }
+    }
+
+    #[test]
+    fn what_is_read_leaves_the_cache_where_nobody_misses_it() {
+        let use_of = |len, cached| CacheUse { len, available: 4 * GIB, cached };
+        for (len, cached, once, twice) in [
+            (2 * GIB, Some(0), false, false),
+            (3 * GIB, Some(0), true, false),
+            (5 * GIB, Some(GIB), true, true),
+            (5 * GIB, Some(3 * GIB), false, false),
+            (5 * GIB, None, false, false),
+        ] {
+            assert_eq!(use_of(len, cached).leaves_behind(Reads::Once), once, "{len} bytes, {cached:?}");
+            assert_eq!(use_of(len, cached).leaves_behind(Reads::Twice), twice, "{len} bytes, {cached:?}");
         }
     }
 }

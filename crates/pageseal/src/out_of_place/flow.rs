@@ -1,5 +1,5 @@
 //! What every worker of an out-of-place run does until the input ends: read a piece into its tile, convert it there, write it. No
-//! worker waits for another, but for its turn at a pipe.
+//! worker waits for another, but for its turn at a pipe, and for what was read by a large request.
 
 use std::path::Path;
 use std::sync::Mutex;

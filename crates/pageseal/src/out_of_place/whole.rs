@@ -29,6 +29,9 @@ pub(super) struct WholePieces<'scope, 'env> {
 struct Batches<'scope, 'env> {
     /// The one that pieces are taken from.
     current: Option<Batch>,
+    /// Whether a request failed, after which every worker reads its pieces itself: the error then says where, and what lies before
+    /// it is still done.
+    gave_up: bool,
     /// By its offset.
     ahead: Ahead<'scope, 'env, Result<Batch, ReadError>>,
 }
@@ -46,7 +49,7 @@ impl<'scope, 'env> WholePieces<'scope, 'env> {
         len: u64,
         piece_len: usize,
     ) -> Self {
-        let batches = || Mutex::new(Batches { current: None, ahead: Ahead::new(scope) });
+        let batches = || Mutex::new(Batches { current: None, gave_up: false, ahead: Ahead::new(scope) });
         let batches = data.prefers_large_requests().then(batches);
         WholePieces { data, len, piece_len, next: AtomicU64::new(0), batches }
     }
@@ -59,13 +62,20 @@ impl<'scope, 'env> WholePieces<'scope, 'env> {
             read(self.data, tile.slice(piece.len), piece.offset)?;
             return Ok(Some(piece));
         };
-        // Pieces are numbered under the lock, so that nobody asks for one of a batch that was given up.
+        // Pieces are numbered under the lock, so that nobody asks for one of a batch that is gone.
         let mut batches = batches.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let Some(piece) = self.piece(number) else { return Ok(None) };
-        let batch = self.batch_of(&mut batches, &piece)?;
-        let start = (piece.offset - batch.offset) as usize;
-        tile.slice(piece.len).copy_from_slice(&batch.tile.slice(start + piece.len)[start..]);
+        if !batches.gave_up {
+            if let Ok(batch) = self.batch_of(&mut batches, &piece) {
+                let start = (piece.offset - batch.offset) as usize;
+                tile.slice(piece.len).copy_from_slice(&batch.tile.slice(start + piece.len)[start..]);
+                return Ok(Some(piece));
+            }
+            batches.gave_up = true;
+        }
+        drop(batches);
+        read(self.data, tile.slice(piece.len), piece.offset)?;
         Ok(Some(piece))
     }
 
