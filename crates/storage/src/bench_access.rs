@@ -27,8 +27,8 @@ use crate::{
 /// What offset, length and memory of an `O_DIRECT` transfer are a multiple of here; enough for every disk.
 pub const DIRECT_ALIGNMENT_BYTES: usize = 4096;
 
-/// Set once the kernel said that it does not know `MADV_POPULATE_READ` (before Linux 5.14).
-static POPULATE_READ_IS_UNKNOWN: AtomicBool = AtomicBool::new(false);
+/// Set once the kernel said that it does not know `MADV_POPULATE_READ` or `MADV_POPULATE_WRITE` (before Linux 5.14).
+static POPULATE_IS_UNKNOWN: AtomicBool = AtomicBool::new(false);
 
 /// A shared, writable mapping of a file that belongs to the measurement alone, with no page brought in.
 #[derive(Debug)]
@@ -63,25 +63,27 @@ impl UnpopulatedMapping {
     }
 }
 
-/// Brings the pages of `bytes` in for writing (`MADV_POPULATE_WRITE`). No content changes, whatever memory it is.
+/// Brings the pages of `bytes` in for writing (`MADV_POPULATE_WRITE`). No content changes, whatever memory it is. Does nothing where the
+/// kernel has no such call.
 ///
 /// # Errors
-/// `EINVAL` before Linux 5.14, `EFAULT` where a touch would have raised SIGBUS, `ENOMEM`.
+/// `EFAULT` where a touch would have raised SIGBUS, `ENOMEM`.
 pub fn populate_for_writing(bytes: &mut [u8]) -> io::Result<()> {
-    if bytes.is_empty() {
-        return Ok(());
-    }
     let page = page_size();
     let in_page = bytes.as_ptr().addr() % page;
     let whole = (in_page + bytes.len()).next_multiple_of(page);
     let first = bytes.as_mut_ptr().wrapping_sub(in_page);
     loop {
+        if POPULATE_IS_UNKNOWN.load(Ordering::Relaxed) || bytes.is_empty() {
+            return Ok(());
+        }
         // SAFETY: each page of the range holds a byte of `bytes`, so all of them are mapped and, `bytes` being
         // borrowed mutably, writable. The advice changes no content; it does to the page tables what a store
         // of the same bytes would do. `first` is only an address here and is never read through.
         match unsafe { madvise(first.cast(), whole, Advice::LinuxPopulateWrite) } {
             Ok(()) => return Ok(()),
             Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(Errno::INVAL) => POPULATE_IS_UNKNOWN.store(true, Ordering::Relaxed),
             Err(errno) => return Err(errno.into()),
         }
     }
@@ -108,15 +110,15 @@ impl ReadMapping {
         Ok(Self { registration, raw })
     }
 
-    /// Brings the pages of a range in for reading (`MADV_POPULATE_READ`).
+    /// Brings the pages of a range in for reading (`MADV_POPULATE_READ`). Does nothing where the kernel has no such call.
     ///
     /// # Errors
-    /// `EINVAL` outside of the mapping or before Linux 5.14, `EFAULT` where a touch would have raised SIGBUS.
+    /// `EINVAL` outside of the mapping, `EFAULT` where a touch would have raised SIGBUS.
     pub fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
         let end = self.end_of(offset, len)?;
         let first = offset / page_size() * page_size();
         loop {
-            if POPULATE_READ_IS_UNKNOWN.load(Ordering::Relaxed) || len == 0 {
+            if POPULATE_IS_UNKNOWN.load(Ordering::Relaxed) || len == 0 {
                 return Ok(());
             }
             // SAFETY: `first` is at most `offset`, which `end_of` found inside the mapping.
@@ -126,7 +128,7 @@ impl ReadMapping {
             match unsafe { madvise(address.cast(), end - first, Advice::LinuxPopulateRead) } {
                 Ok(()) => return Ok(()),
                 Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(Errno::INVAL) => POPULATE_READ_IS_UNKNOWN.store(true, Ordering::Relaxed),
+                Err(Errno::INVAL) => POPULATE_IS_UNKNOWN.store(true, Ordering::Relaxed),
                 Err(errno) => return Err(errno.into()),
             }
         }
