@@ -17,8 +17,9 @@ const DISTANCE_BYTES: u64 = 64 << 20;
 /// Shorter reads are of what lies elsewhere in the file, as a table, and say nothing of how far the data was read.
 const SHORTEST_COUNTED_BYTES: usize = 512 << 10;
 
-/// A [`BufferedFile`] for reading one that does not fit into memory by requests of 512 KiB or more: its pages leave the page cache behind the reader, and the rest of
-/// them when it goes. Whatever was in the cache before goes with them. Not for a file that is written to.
+/// A [`BufferedFile`] for reading one that does not fit into memory, by requests of 512 KiB or more: its pages leave the page cache
+/// behind the reader, and the rest of them when it goes. Whatever was in the cache before goes with them. Not for a file that is
+/// written to.
 #[derive(Debug)]
 pub struct ReadBehind {
     file: BufferedFile,

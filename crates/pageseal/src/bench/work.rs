@@ -253,7 +253,7 @@ mod tests {
                     offsets.sort_unstable();
                     let expected: Vec<u64> = (0..3 << 20).step_by(blocks.bytes).collect();
                     assert_eq!(offsets, expected, "{method:?} {pattern} {threads}");
-                    assert!(blocks.bytes <= BUFFER_BYTES.max(MAPPED_STEP_BYTES));
+                    assert!(blocks.bytes <= MAPPED_STEP_BYTES);
                 }
             }
         }
