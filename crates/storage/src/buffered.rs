@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use crate::read_behind::ReadBehind;
 use crate::storage::{Writers, range_end};
 use crate::{Storage, space};
 
@@ -11,6 +12,8 @@ use crate::{Storage, space};
 #[derive(Debug)]
 pub struct BufferedFile {
     file: File,
+    /// Where what is read is to leave the page cache again.
+    behind: Option<ReadBehind>,
 }
 
 impl BufferedFile {
@@ -18,7 +21,16 @@ impl BufferedFile {
     /// then ignores the offset of a `pwrite`.
     #[must_use]
     pub fn new(file: File) -> Self {
-        Self { file }
+        Self { file, behind: None }
+    }
+
+    /// As [`new`](Self::new), for a file that does not fit into memory and is read front to back, by requests of 512 KiB or more: its
+    /// pages, and those that were there before, leave the page cache behind the reader, and the rest of them when this goes. Best
+    /// effort, and nothing but memory depends on it.
+    #[must_use]
+    pub fn leaving_cache(file: File) -> Self {
+        let behind = file.try_clone().ok().map(ReadBehind::new);
+        Self { file, behind }
     }
 
     /// The file, for locks and attributes.
@@ -51,7 +63,11 @@ impl Storage for BufferedFile {
     // The standard library's loops go on after EINTR and after short transfers.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         range_end(offset, buf.len() as u64)?;
-        self.file.read_exact_at(buf, offset)
+        self.file.read_exact_at(buf, offset)?;
+        if let Some(behind) = &self.behind {
+            behind.was_read(offset, buf.len());
+        }
+        Ok(())
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {

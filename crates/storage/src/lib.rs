@@ -80,5 +80,4 @@ pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;
 pub use ordered_store::STORE_UNIT_BYTES;
 pub use private_buffer::PrivateBuffer;
-pub use read_behind::ReadBehind;
 pub use storage::{MappedRange, Storage, Writers};

@@ -1,12 +1,9 @@
 //! A file that is read front to back without pushing everything else out of the page cache.
 
 use std::fs::File;
-use std::io;
 use std::sync::{Mutex, MutexGuard};
 
-use crate::storage::Writers;
 use crate::write_back::forget;
-use crate::{BufferedFile, Storage};
 
 /// Pages are dropped so many bytes at a time. The kernel does not drop a part of a folio, and no folio reaches over such a border.
 const STEP_BYTES: u64 = 8 << 20;
@@ -17,12 +14,11 @@ const DISTANCE_BYTES: u64 = 64 << 20;
 /// Shorter reads are of what lies elsewhere in the file, as a table, and say nothing of how far the data was read.
 const SHORTEST_COUNTED_BYTES: usize = 512 << 10;
 
-/// A [`BufferedFile`] for reading one that does not fit into memory, by requests of 512 KiB or more: its pages leave the page cache
-/// behind the reader, and the rest of them when it goes. Whatever was in the cache before goes with them. Not for a file that is
-/// written to.
+/// How far a file was read that does not fit into memory, by requests of 512 KiB or more: its pages leave the page cache behind the
+/// reader, and the rest of them when this goes. Whatever was in the cache before goes with them. Memory depends on it, and nothing else.
 #[derive(Debug)]
-pub struct ReadBehind {
-    file: BufferedFile,
+pub(crate) struct ReadBehind {
+    file: File,
     progress: Mutex<Progress>,
 }
 
@@ -37,13 +33,13 @@ struct Progress {
 }
 
 impl ReadBehind {
-    /// Takes a file that is open for reading.
-    #[must_use]
-    pub fn new(file: File) -> Self {
-        Self { file: BufferedFile::new(file), progress: Mutex::default() }
+    /// For another descriptor of the file that is read.
+    pub(crate) fn new(file: File) -> Self {
+        Self { file, progress: Mutex::default() }
     }
 
-    fn was_read(&self, offset: u64, len: usize) {
+    /// To be told of every read after it was done.
+    pub(crate) fn was_read(&self, offset: u64, len: usize) {
         if len < SHORTEST_COUNTED_BYTES {
             return;
         }
@@ -61,7 +57,7 @@ impl ReadBehind {
             }
             (std::mem::replace(&mut progress.dropped, end), end)
         };
-        forget(self.file.file(), start, end - start);
+        forget(&self.file, start, end - start);
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
@@ -72,51 +68,7 @@ impl ReadBehind {
 impl Drop for ReadBehind {
     fn drop(&mut self) {
         let end = self.lock().highest.next_multiple_of(STEP_BYTES);
-        forget(self.file.file(), 0, end);
-    }
-}
-
-impl Storage for ReadBehind {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.file.reserve(offset, len)
-    }
-
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)?;
-        self.was_read(offset, buf.len());
-        Ok(())
-    }
-
-    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(buf, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
-    }
-
-    fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
-    }
-
-    fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
-        self.file.punch_hole(offset, len)
-    }
-
-    fn writers(&self) -> io::Result<Option<Writers>> {
-        self.file.writers()
-    }
-
-    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
-        self.file.is_hole(offset, len)
+        forget(&self.file, 0, end);
     }
 }
 
@@ -125,7 +77,7 @@ mod tests {
     use std::os::unix::fs::FileExt;
 
     use super::*;
-    use crate::{FileSystemKind, Medium, residency::cached_bytes};
+    use crate::{BufferedFile, FileSystemKind, Medium, Storage, residency::cached_bytes};
 
     const LEN: usize = 160 << 20;
     const PIECE: usize = 512 << 10;
@@ -147,7 +99,7 @@ mod tests {
     #[test]
     fn pages_leave_the_cache_behind_the_reader_and_the_rest_at_the_end() {
         let Some(file) = cached_file() else { return };
-        let reader = ReadBehind::new(file.try_clone().unwrap());
+        let reader = BufferedFile::leaving_cache(file.try_clone().unwrap());
         let mut buf = vec![0; PIECE];
         for pass in 1..=2 {
             for at in (0..LEN).step_by(PIECE) {
@@ -179,7 +131,7 @@ mod tests {
     fn what_was_not_read_stays() {
         let Some(file) = cached_file() else { return };
         let before = cached_bytes(&file, 0, LEN as u64).unwrap();
-        let reader = ReadBehind::new(file.try_clone().unwrap());
+        let reader = BufferedFile::leaving_cache(file.try_clone().unwrap());
         reader.read_exact_at(&mut vec![0; PIECE / 2], (LEN - PIECE / 2) as u64).unwrap();
         reader.read_exact_at(&mut vec![0; PIECE], 0).unwrap();
         drop(reader);

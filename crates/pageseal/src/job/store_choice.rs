@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pageseal_storage::available::available_memory_bytes;
 use pageseal_storage::residency::cached_bytes_estimate;
-use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, ReadBehind, Storage};
+use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, Storage};
 
 use super::plan::{Io, LARGEST_KEPT_WINDOW_BYTES};
 use crate::control::{Control, Notice, Progress};
@@ -116,7 +116,7 @@ pub(crate) fn storage_for_reading(file: File, reads: Reads, progress: &dyn Progr
         Err(reason) => {
             if cached.leaves_behind(reads) {
                 progress.access(Io::Buffered.name(), &(reason + "; what was read leaves the page cache"));
-                Arc::new(ReadBehind::new(file))
+                Arc::new(BufferedFile::leaving_cache(file))
             } else {
                 progress.access(Io::Buffered.name(), &reason);
                 Arc::new(BufferedFile::new(file))
@@ -145,7 +145,7 @@ fn part_for_one_file(available: u64) -> u64 {
 }
 
 fn read_behind(file: &File) -> Option<Arc<dyn Storage>> {
-    let reader = file.try_clone().map(ReadBehind::new);
+    let reader = file.try_clone().map(BufferedFile::leaving_cache);
     reader.ok().map(|reader| Arc::new(reader) as Arc<dyn Storage>)
 }
 
