@@ -25,6 +25,8 @@ APT_PEERS = {
     "cryptsetup": ("cryptsetup-bin", ["--version"]),
     "fio": ("fio", ["--version"]),
     "gcc": ("gcc", ["--version"]),
+    # What the textbook's program is compiled by, pinned in its Makefile.
+    "gcc-12": ("gcc-12", ["--version"]),
     "make": ("make", ["--version"]),
     "cp": ("coreutils", ["--version"]),
     "dd": ("coreutils", ["--version"]),

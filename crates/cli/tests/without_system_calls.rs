@@ -1,4 +1,5 @@
-//! Where the kernel refuses a call that is only for speed: io_uring, as in many containers, and `MADV_POPULATE_WRITE`, as before Linux 5.14.
+//! Where the kernel refuses a call that is only for speed: io_uring, as in many containers and as before Linux 5.6, and
+//! `MADV_POPULATE_WRITE`, as before Linux 5.14.
 //! A filter for system calls refuses it here.
 
 mod support;
@@ -11,8 +12,10 @@ use seccompiler::{
 };
 use support::{Folder, code, content, stderr};
 
-/// The same number on all architectures (`man 2 io_uring_setup`).
+/// The same numbers on all architectures (`man 2 io_uring_setup`).
 const IO_URING_SETUP: i64 = 425;
+const IO_URING_ENTER: i64 = 426;
+const IO_URING_REGISTER: i64 = 427;
 const MADVISE: i64 = if cfg!(target_arch = "x86_64") { 28 } else { 233 };
 /// `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`.
 const POPULATE: [u64; 2] = [22, 23];
@@ -45,11 +48,6 @@ fn run_without(
     })
 }
 
-/// As in a container.
-fn run_in_container(folder: &Folder, arguments: &[&str]) -> Option<Output> {
-    run_without(IO_URING_SETUP, Vec::new(), EPERM, folder, arguments)
-}
-
 /// As before Linux 5.14.
 fn run_on_older_kernel(folder: &Folder, arguments: &[&str]) -> Option<Output> {
     let populates =
@@ -64,8 +62,27 @@ fn skipped(why: &str) {
     println!("SKIPPED: {why}");
 }
 
+/// What is said where it is known beforehand that requests go by threads.
+const BY_THREADS: &str = "direct: as asked (requests by threads: io_uring is not to be had)";
+
 #[test]
 fn jobs_past_the_page_cache_are_whole_without_io_uring() {
+    seal_and_open_without(IO_URING_SETUP, EPERM, BY_THREADS);
+}
+
+/// Rings could be had before they could read and write into plain memory, and before they told what they can.
+#[test]
+fn jobs_past_the_page_cache_are_whole_with_the_io_uring_of_older_kernels() {
+    seal_and_open_without(IO_URING_REGISTER, EINVAL, BY_THREADS);
+}
+
+#[test]
+fn jobs_past_the_page_cache_are_whole_where_io_uring_takes_no_requests() {
+    seal_and_open_without(IO_URING_ENTER, EPERM, "direct: as asked");
+}
+
+/// Seals and opens a file past the page cache while a call fails with `errno`, and looks for what is said of how that goes.
+fn seal_and_open_without(call: i64, errno: u32, how: &str) {
     let (folder, recipient) = Folder::with_key();
     // Some windows, and an end that is not aligned.
     let original = content(20_000_001);
@@ -73,7 +90,7 @@ fn jobs_past_the_page_cache_are_whole_without_io_uring() {
         folder.write("a.bin", &original);
         let encrypt =
             ["encrypt", "-v", "--io", "direct", "--resilience", resilience, "-r", &recipient, "a.bin"];
-        let Some(sealed) = run_in_container(&folder, &encrypt) else {
+        let Some(sealed) = run_without(call, Vec::new(), errno, &folder, &encrypt) else {
             return skipped("the kernel takes no filter for system calls");
         };
         assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
@@ -81,12 +98,11 @@ fn jobs_past_the_page_cache_are_whole_without_io_uring() {
             println!("SKIPPED: no direct I/O on the temporary folder: {}", stderr(&sealed));
             return;
         }
-        let how = "direct: as asked (requests by threads: io_uring is not to be had)";
         assert!(stderr(&sealed).contains(how), "{}", stderr(&sealed));
         folder.succeed(["verify", "-i", "key.txt", "a.bin.sealed"]);
         let decrypt =
             ["decrypt", "-v", "--io", "direct", "--resilience", resilience, "-i", "key.txt", "a.bin.sealed"];
-        let opened = run_in_container(&folder, &decrypt).expect("a filter as before");
+        let opened = run_without(call, Vec::new(), errno, &folder, &decrypt).expect("a filter as before");
         assert_eq!(code(&opened), 0, "{}", stderr(&opened));
         assert!(stderr(&opened).contains(how), "{}", stderr(&opened));
         assert!(folder.read("a.bin") == original, "{resilience}");

@@ -119,6 +119,8 @@ pub struct World {
     pub surroundings: Arc<dyn Surroundings>,
     /// Sizes of a new job, and what a reader accepts.
     pub sizes: Sizes,
+    /// Whether the file is too long for the page cache, so that what is done leaves it.
+    pub drops_behind: bool,
 }
 
 impl World {
@@ -134,7 +136,7 @@ impl World {
             limits: self.sizes.limits(),
             map: Some(Box::new(move |_| Ok(mapping))),
             direct: Some(Arc::clone(&self.direct)),
-            drops_behind: false,
+            drops_behind: self.drops_behind,
             reader: None,
             store_reason: String::new(),
             surroundings: Arc::clone(&self.surroundings),

@@ -37,11 +37,13 @@ pub enum Protection {
     StoreInOrder,
     /// Recovery finds where such a store was stopped; off: it knows only whole sectors.
     TearSearch,
+    /// A job whose windows are settled without a sync is lost when a sync fails; off: it can be gone on with.
+    SayLost,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 12] = [
+    pub const ALL: [Protection; 13] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -54,6 +56,7 @@ impl Protection {
         Protection::NonceRule,
         Protection::StoreInOrder,
         Protection::TearSearch,
+        Protection::SayLost,
     ];
 
     /// The name that [`VARIABLE`] takes.
@@ -72,6 +75,7 @@ impl Protection {
             Protection::NonceRule => "nonce-rule",
             Protection::StoreInOrder => "store-in-order",
             Protection::TearSearch => "tear-search",
+            Protection::SayLost => "say-lost",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{IoUring, Probe, opcode, squeue, types};
 use rustix::io::Errno;
 
 use crate::direct::DIRECT_ALIGNMENT;
@@ -34,6 +34,15 @@ pub(crate) enum Task<'a> {
     Write(&'a [u8]),
 }
 
+/// Why a transfer is not whole.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The kernel takes no more requests, which says nothing of the file: it can be transferred by other means.
+    Refused,
+    /// A request failed.
+    Request(io::Error),
+}
+
 /// A part of a transfer that is not done yet: offsets from its start.
 #[derive(Clone, Copy)]
 struct Piece {
@@ -55,23 +64,29 @@ struct Transfer<'a> {
     again: Vec<Piece>,
     /// By the number in a request's user data; `None` where none is in flight.
     slots: [Option<Piece>; DEPTH],
-    failure: Option<io::Error>,
+    failure: Option<Failure>,
     buffer: PhantomData<&'a mut [u8]>,
 }
 
 impl Ring {
     /// # Errors
-    /// Those of `io_uring_setup`: `ENOSYS`, `EPERM` and others where it cannot be used.
+    /// Those of `io_uring_setup`: `ENOSYS`, `EPERM` and others where it cannot be used. Those of `io_uring_register`, or
+    /// [`io::ErrorKind::Unsupported`], before Linux 5.6: rings could be had, but could not read and write into plain memory.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Ring(IoUring::new(DEPTH as u32)?))
+        let ring = IoUring::new(DEPTH as u32)?;
+        let mut probe = Probe::new();
+        ring.submitter().register_probe(&mut probe)?;
+        let can_transfer =
+            [opcode::Read::CODE, opcode::Write::CODE].into_iter().all(|code| probe.is_supported(code));
+        if can_transfer { Ok(Ring(ring)) } else { Err(io::ErrorKind::Unsupported.into()) }
     }
 
     /// Transfers everything, from `offset` of the file on.
     ///
     /// # Errors
-    /// The first failure of a request, [`io::ErrorKind::UnexpectedEof`] or [`io::ErrorKind::WriteZero`]; any part may have been
-    /// transferred. The ring must not be used after an error.
-    pub(crate) fn run(&mut self, file: &File, task: Task<'_>, offset: u64) -> io::Result<()> {
+    /// The first failure of a request, [`io::ErrorKind::UnexpectedEof`] or [`io::ErrorKind::WriteZero`], or that no more are taken; any
+    /// part may have been transferred. The ring must not be used after an error.
+    pub(crate) fn run(&mut self, file: &File, task: Task<'_>, offset: u64) -> Result<(), Failure> {
         let mut transfer = Transfer::new(file, task, offset);
         loop {
             while let Some((slot, request)) = transfer.next_request() {
@@ -92,9 +107,9 @@ impl Ring {
             match self.0.submit_and_wait(1) {
                 Ok(_) => {}
                 Err(error) if is_passing(&error) => {}
-                Err(error) => {
+                Err(_) => {
                     // What the kernel has it still completes, and that shows up in memory by itself.
-                    transfer.fail(error);
+                    transfer.failure.get_or_insert(Failure::Refused);
                     std::thread::sleep(PAUSE);
                 }
             }
@@ -158,8 +173,11 @@ impl<'a> Transfer<'a> {
         self.again.extend(self.slots[slot].take());
     }
 
+    /// Keeps the first failure that says something of the file.
     fn fail(&mut self, error: io::Error) {
-        self.failure.get_or_insert(error);
+        if !matches!(self.failure, Some(Failure::Request(_))) {
+            self.failure = Some(Failure::Request(error));
+        }
     }
 
     /// Notes the outcome of a request: bytes that were transferred, or a negated errno.
@@ -235,7 +253,8 @@ mod tests {
         let (slot, _) = transfer.next_request().unwrap();
         assert_eq!(transfer.slots[slot].unwrap().at, 3 * DIRECT_ALIGNMENT);
         transfer.complete(slot, 100);
-        assert_eq!(transfer.failure.as_ref().unwrap().kind(), io::ErrorKind::UnexpectedEof);
+        let Some(Failure::Request(error)) = &transfer.failure else { panic!("{:?}", transfer.failure) };
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
         assert!(transfer.next_request().is_none());
     }
 
@@ -244,9 +263,12 @@ mod tests {
         let mut buf = vec![0; 3 * PIECE_BYTES];
         let (_file, mut transfer) = transfer(&mut buf);
         while transfer.next_request().is_some() {}
+        // That the kernel takes no more is not what is wrong with the file.
+        transfer.failure = Some(Failure::Refused);
         transfer.complete(1, -Errno::IO.raw_os_error());
         transfer.complete(0, -Errno::NOSPC.raw_os_error());
         assert_eq!(transfer.requests(), 1);
-        assert_eq!(transfer.failure.unwrap().raw_os_error(), Some(Errno::IO.raw_os_error()));
+        let Some(Failure::Request(error)) = transfer.failure else { panic!("{:?}", transfer.failure) };
+        assert_eq!(error.raw_os_error(), Some(Errno::IO.raw_os_error()));
     }
 }

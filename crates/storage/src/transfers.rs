@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::ring::{Ring, Task};
+use crate::ring::{Failure, Ring, Task};
 
 /// Bytes of a piece. Larger ones are split by the block layer, smaller ones cost more requests.
 pub(crate) const PIECE_BYTES: usize = 1 << 20;
@@ -17,22 +18,24 @@ const THREADS: usize = 8;
 pub(crate) struct Transfers {
     /// Rings that nobody uses at the moment; `None` where the system gives none.
     rings: Option<Mutex<Vec<Ring>>>,
+    /// Whether a ring was had and then took no requests.
+    refused: AtomicBool,
 }
 
 impl Transfers {
     /// By `io_uring` if a ring can be had. It may be compiled out, switched off, or blocked by a filter of system calls.
     pub(crate) fn new() -> Self {
-        Self { rings: Ring::new().ok().map(|ring| Mutex::new(vec![ring])) }
+        Self { rings: Ring::new().ok().map(|ring| Mutex::new(vec![ring])), refused: AtomicBool::new(false) }
     }
 
     /// By threads, whatever the system has.
     #[cfg(test)]
     pub(crate) fn by_threads() -> Self {
-        Self { rings: None }
+        Self { rings: None, refused: AtomicBool::new(false) }
     }
 
     pub(crate) fn use_io_uring(&self) -> bool {
-        self.rings.is_some()
+        self.rings.is_some() && !self.refused.load(Ordering::Relaxed)
     }
 
     /// Fills `buf` from `offset` on. Address, length and offset must suit the file's descriptor.
@@ -40,13 +43,11 @@ impl Transfers {
         if buf.len() <= PIECE_BYTES {
             return file.read_exact_at(buf, offset);
         }
-        match self.take_ring() {
-            Some(ring) => self.give_back(ring, |ring| ring.run(file, Task::Read(buf), offset)),
-            None => {
-                let pieces = buf.chunks_mut(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES));
-                by_threads(pieces.collect(), |(piece, offset)| file.read_exact_at(piece, offset))
-            }
+        if let Some(done) = self.by_ring(|ring| ring.run(file, Task::Read(buf), offset)) {
+            return done;
         }
+        let pieces = buf.chunks_mut(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES));
+        by_threads(pieces.collect(), |(piece, offset)| file.read_exact_at(piece, offset))
     }
 
     /// Writes all of `buf` at `offset`.
@@ -54,28 +55,40 @@ impl Transfers {
         if buf.len() <= PIECE_BYTES {
             return file.write_all_at(buf, offset);
         }
-        match self.take_ring() {
-            Some(ring) => self.give_back(ring, |ring| ring.run(file, Task::Write(buf), offset)),
-            None => {
-                let pieces = buf.chunks(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES));
-                by_threads(pieces.collect(), |(piece, offset)| file.write_all_at(piece, offset))
+        if let Some(done) = self.by_ring(|ring| ring.run(file, Task::Write(buf), offset)) {
+            return done;
+        }
+        let pieces = buf.chunks(PIECE_BYTES).zip((offset..).step_by(PIECE_BYTES));
+        by_threads(pieces.collect(), |(piece, offset)| file.write_all_at(piece, offset))
+    }
+
+    /// `None` if there is no ring, or it takes no requests. Then all of the transfer is for threads to do: what the ring did of it is
+    /// done twice, with the same bytes at the same place.
+    fn by_ring(&self, run: impl FnOnce(&mut Ring) -> Result<(), Failure>) -> Option<io::Result<()>> {
+        let mut ring = self.take_ring()?;
+        // A ring that failed may hold requests that were never submitted, so it is not used again.
+        match run(&mut ring) {
+            Ok(()) => {
+                if let Some(Ok(mut rings)) = self.rings.as_ref().map(Mutex::lock) {
+                    rings.push(ring);
+                }
+                Some(Ok(()))
+            }
+            Err(Failure::Request(error)) => Some(Err(error)),
+            Err(Failure::Refused) => {
+                self.refused.store(true, Ordering::Relaxed);
+                None
             }
         }
     }
 
     /// A ring that nobody else uses. If no further one can be had (a limit on descriptors or locked memory), threads do it.
     fn take_ring(&self) -> Option<Ring> {
+        if !self.use_io_uring() {
+            return None;
+        }
         let idle = self.rings.as_ref()?.lock().ok().and_then(|mut rings| rings.pop());
         idle.or_else(|| Ring::new().ok())
-    }
-
-    /// A ring that failed may hold requests that were never submitted, so it is not used again.
-    fn give_back(&self, mut ring: Ring, run: impl FnOnce(&mut Ring) -> io::Result<()>) -> io::Result<()> {
-        run(&mut ring)?;
-        if let Some(Ok(mut rings)) = self.rings.as_ref().map(Mutex::lock) {
-            rings.push(ring);
-        }
-        Ok(())
     }
 }
 

@@ -90,7 +90,7 @@ impl ActiveJob {
             }
             _ => false,
         };
-        if self.context.resilience == Resilience::Process && sync_failed {
+        if self.context.resilience == Resilience::Process && sync_failed && is_on(Protection::SayLost) {
             self.journal.try_to_say_lost();
         }
     }
@@ -107,9 +107,7 @@ impl ActiveJob {
 
     /// All windows are settled: the file gets the form that it keeps.
     fn complete(&mut self, direction: Direction, mark: &SettledMark) -> Result<(), InterruptCause> {
-        if !self.context.syncs_windows() {
-            self.context.data.sync_all().map_err(|source| io_cause(SYNCING, 0, source))?;
-        }
+        self.sync_windows()?;
         self.set_phase(Phase::DataDone, direction, true, mark)?;
         self.rest(direction, mark)
     }
@@ -134,14 +132,22 @@ impl ActiveJob {
         self.set_phase(Phase::Finished, direction, true, mark)
     }
 
+    /// Makes the windows durable that were not, one by one, when they were settled.
+    fn sync_windows(&self) -> Result<(), InterruptCause> {
+        let JobContext { data, geometry, .. } = &self.context;
+        if self.context.syncs_windows() {
+            return Ok(());
+        }
+        data.sync_all().map_err(|source| io_cause(SYNCING, 0, source))?;
+        if self.context.drops_behind {
+            data.forget(0, geometry.data_len());
+        }
+        Ok(())
+    }
+
     /// The caller asked to stop. The mark that this leaves lets every job be resumed, also after a restart.
     fn stop_at_window(&mut self, direction: Direction, mark: &SettledMark) -> InterruptCause {
-        let synced = if self.context.syncs_windows() {
-            Ok(())
-        } else {
-            self.context.data.sync_all().map_err(|source| io_cause(SYNCING, 0, source))
-        };
-        match synced.and_then(|()| self.set_phase(Phase::Running, direction, true, mark)) {
+        match self.sync_windows().and_then(|()| self.set_phase(Phase::Running, direction, true, mark)) {
             Ok(()) => InterruptCause::Cancelled,
             Err(cause) => cause,
         }

@@ -176,7 +176,7 @@ pub(crate) fn store(
     }
     let entries = convert_in(job, record, first, count, buffer)?;
     write_data(job, buffer, offset)?;
-    if job.syncs_windows() {
+    if job.syncs_windows() || job.drops_behind {
         job.data.start_write_back(offset, len).map_err(|source| io_cause("writing", offset, source))?;
     }
     punch_holes(job, record, first, count, buffer)?;

@@ -321,44 +321,4 @@ fn zero(data: &dyn Storage, start: u64, end: u64) -> Result<(), InterruptCause> 
 }
 
 #[cfg(test)]
-mod tests {
-    use pageseal_storage::FileSystemKind;
-    use pageseal_storage::residency::cached_bytes;
-
-    use super::super::plan::Io;
-    use super::*;
-    use crate::keys::generate_identity;
-    use crate::options::ResilienceChoice;
-
-    const LEN: u64 = 48 << 20;
-
-    /// Seals a file in place through the page cache, and tells how much of it is there afterwards; `None` where that is not told.
-    fn cached_after(drops_behind: bool) -> Option<u64> {
-        // Beside the source, for the temporary folder may be in memory.
-        let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let path = folder.path().join("a.bin");
-        std::fs::write(&path, vec![7; LEN as usize]).unwrap();
-        let mut opened = open_for_change(Names::of(&path).unwrap(), false).unwrap();
-        if opened.medium.kind == FileSystemKind::Tmpfs || cached_bytes(&opened.file, 0, LEN).is_none() {
-            println!("SKIPPED: nothing is told of the page cache here, or a file system in memory");
-            return None;
-        }
-        let file = opened.file.try_clone().unwrap();
-        let geometry = check_file(&opened.target, 16).unwrap();
-        let place = journal_place(&opened.target.names, None).unwrap();
-        let (plan, _) = plan(Io::Buffered, ResilienceChoice::Auto, &opened.medium).unwrap();
-        opened.target.drops_behind = drops_behind;
-        let recipients = [generate_identity().public.parse().unwrap()];
-        let options = EncryptOptions::default();
-        let control = Control::silent();
-        begin(opened.target, place, geometry, plan, &recipients, &options, &control, Instant::now()).unwrap();
-        cached_bytes(&file, 0, LEN)
-    }
-
-    #[test]
-    fn what_is_sealed_leaves_the_page_cache_if_it_is_too_long_for_it() {
-        let (Some(dropped), Some(kept)) = (cached_after(true), cached_after(false)) else { return };
-        assert!(dropped <= 4 << 20, "{dropped} bytes are in the cache");
-        assert!(kept + (4 << 20) >= LEN, "only {kept} bytes are in the cache");
-    }
-}
+mod tests;

@@ -295,10 +295,11 @@ fn store_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) {
 }
 
 fn settle_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) {
+    let mut unsynced = None;
     while let Some(window) = windows.take_stored() {
         let range = chunks_of(&window.0);
         let (_, bytes) = job.geometry.bytes_of_chunks(range.0, range.1);
-        match timed(job, control.progress, Step::Settle, range, || settle(job, window)) {
+        match timed(job, control.progress, Step::Settle, range, || settle(job, window, &mut unsynced)) {
             Ok(mark) => {
                 control.progress.advance(bytes);
                 windows.settled(mark);
@@ -392,11 +393,16 @@ pub(crate) fn recover_window(
     let entries =
         job.workers.for_each(count, |item, tile| rebuild(job, journal, &window, first + item, tile))?;
     write_entries(job, record.direction, first, &entries)?;
-    settle(job, StoredWindow(window))
+    settle(job, StoredWindow(window), &mut None)
 }
 
-/// Waits for the medium; only then does the window count as settled.
-fn settle(job: &JobContext, window: StoredWindow) -> Result<SettledMark, InterruptCause> {
+/// Waits for the medium where the job promises that; only then does the window count as settled. `unsynced` is the window before, if
+/// its pages are still to leave the page cache.
+fn settle(
+    job: &JobContext,
+    window: StoredWindow,
+    unsynced: &mut Option<(u64, u64)>,
+) -> Result<SettledMark, InterruptCause> {
     let record = window.0.record();
     let (offset, len) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
     if job.syncs_windows() {
@@ -405,7 +411,13 @@ fn settle(job: &JobContext, window: StoredWindow) -> Result<SettledMark, Interru
     if let Some(mapped) = job.data.as_mapped() {
         mapped.release(offset, len as usize);
     }
-    if job.syncs_windows() && job.drops_behind {
+    if job.drops_behind && job.syncs_windows() {
+        job.data.forget(offset, len);
+    } else if job.drops_behind
+        && let Some((offset, len)) = unsynced.replace((offset, len))
+    {
+        // The disk has had the time of a window for this one. What fails here is lost, as by a sync that fails.
+        job.data.finish_write_back(offset, len).map_err(|source| io_cause(SYNCING, offset, source))?;
         job.data.forget(offset, len);
     }
     Ok(window.0.settled())

@@ -62,7 +62,7 @@ impl Mutations {
 fn runs_for(protection: Protection) -> &'static [&'static str] {
     match protection {
         Protection::TileRecheck | Protection::NonceRule => &["--only", "meddling"],
-        Protection::RestoreOnRecovery => &["--only", "faults"],
+        Protection::RestoreOnRecovery | Protection::SayLost => &["--only", "faults"],
         _ => &["--only", "crashes"],
     }
 }

@@ -165,6 +165,8 @@ pub struct Scenario {
     pub holes: bool,
     /// Whether a decrypt authenticates all of the file first.
     pub verify_first: bool,
+    /// Whether the file is too long for the page cache, so that what is done leaves it.
+    pub drops_behind: bool,
 }
 
 /// One in so many seeds has chunks and windows of the product's sizes.
@@ -198,6 +200,7 @@ impl Scenario {
             go_back: generator.below(2) == 0,
             holes: generator.below(4) == 0,
             verify_first: generator.below(2) == 0,
+            drops_behind: cell.store == Store::Buffered && generator.below(2) == 0,
         }
     }
 
@@ -215,6 +218,7 @@ impl Scenario {
             go_back: number % 4 < 2,
             holes: false,
             verify_first: (number / cells.len() as u64).is_multiple_of(2),
+            drops_behind: cell.store == Store::Buffered && (number / 3).is_multiple_of(2),
         }
     }
 
@@ -231,8 +235,8 @@ impl Scenario {
     }
 
     /// Names the configuration, without the seed.
-    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, [bool; 3]) {
-        let flags = [self.go_back, self.holes, self.verify_first];
+    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, [bool; 4]) {
+        let flags = [self.go_back, self.holes, self.verify_first, self.drops_behind];
         (self.cell, self.sizes, self.data_len, self.job_key as u8, flags)
     }
 }

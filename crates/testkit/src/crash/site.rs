@@ -158,6 +158,7 @@ impl<'k> Site<'k> {
             name: name.into(),
             surroundings: Arc::new(self.surroundings.clone()),
             sizes: self.scenario.sizes,
+            drops_behind: self.scenario.drops_behind,
         })
     }
 

@@ -236,6 +236,18 @@ impl Storage for SimFile {
         self.sync_data()
     }
 
+    /// What was written is in the device's cache then, which loses it as the system's does, so nothing is durable.
+    fn finish_write_back(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        self.with(|machine, inode| match machine.step()? {
+            Step::Fail(Fault::InputOutput { drop_pages }) => {
+                machine.fail_sync(inode, drop_pages);
+                Err(error())
+            }
+            Step::Work => Ok(()),
+            Step::Fail(_) => Err(error()),
+        })
+    }
+
     /// Every run of zeros is one.
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
         self.with(|machine, inode| {
