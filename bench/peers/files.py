@@ -15,6 +15,7 @@ from errors import BenchError, NotRun
 STEP_BYTES = 8 << 20
 # A few pages may be in nobody's reach at the moment.
 COLD_SHARE = 0.01
+READINGS = 3
 CACHED_SHARE = 0.999
 
 libc = ctypes.CDLL(None, use_errno=True)
@@ -103,13 +104,30 @@ def sha256(path):
 
 
 def make_cached(path):
+    """Reads it through: what is in the page cache already stays there as it is."""
+    read_through(path, os.POSIX_FADV_NORMAL)
+
+
+def read_in(path, small_pages=False):
+    """Brings all of it into the page cache from the disk: with readahead, which takes large folios where the kernel has them (ext4
+    since Linux 6.16), or with none of them but single pages, as what was written a little at a time has them."""
+    make_cold(path)
+    read_through(path, os.POSIX_FADV_RANDOM if small_pages else os.POSIX_FADV_NORMAL)
+
+
+def read_through(path, advice):
     with open(path, "rb", buffering=0) as file:
+        os.posix_fadvise(file.fileno(), 0, 0, advice)
         buffer = bytearray(STEP_BYTES)
-        while file.readinto(buffer):
-            pass
-    share = resident_share(path)
-    if share < CACHED_SHARE:
-        raise NotRun(f"only {share:.1%} of the file stay in the page cache after reading it: too little memory")
+        # Once more, where the system has taken some of it away meanwhile.
+        for _ in range(READINGS):
+            file.seek(0)
+            while file.readinto(buffer):
+                pass
+            share = resident_share(path)
+            if share >= CACHED_SHARE:
+                return
+    raise NotRun(f"only {share:.1%} of the file stay in the page cache after reading it: too little memory")
 
 
 def make_cold(path):
@@ -168,6 +186,10 @@ class InPlaceFile:
     def reset_cached(self):
         self.reset()
         make_cached(self.path)
+
+    def reset_read_in(self, small_pages=False):
+        self.reset()
+        read_in(self.path, small_pages)
 
     def reset_cold(self):
         self.reset()

@@ -125,7 +125,7 @@ def method():
     yield "## Method"
     yield ""
     yield f"Every row is one run of alternating rounds, at least {LEAST_ROUNDS}; the contender that begins changes from round to round. Times are taken from outside of the process, from its start to "
-    yield "its end, unless a row says otherwise. The files hold random bytes. Before each contender the file is brought into the state that the row names (read through into the page cache, "
+    yield "its end, unless a row says otherwise. The files hold random bytes. Before each contender the file is brought into the state that the row names (read into the page cache with readahead, "
     yield "or written back and taken out of it, checked with mincore), and the file system is synced, so that nobody pays for another's writes. An in-place file is made plain again by cutting off "
     yield "the trailer: its ciphertext is as good as any random bytes. Before contenders that write a new file (`cached`, `out-of-place`), a file of its length is written, synced and removed, "
     yield "for on a virtual machine the host may have taken free memory back, and whoever gets it next waits for it; what became free last is handed out first. Once a row the result is checked."

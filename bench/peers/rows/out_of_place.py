@@ -4,7 +4,7 @@ import secrets
 
 from bars import faster
 from errors import NotRun
-from files import make_cached, make_random_file, sha256, warm_free_memory
+from files import make_cached, make_random_file, read_in, sha256, warm_free_memory
 from processes import run
 from rounds import Measured, Step, alternate
 
@@ -49,7 +49,7 @@ class OutOfPlace:
         def timed(command, source, target, to_stdout):
             target.unlink(missing_ok=True)
             context.workspace.settle()
-            make_cached(source)
+            read_in(source)
             warm_free_memory(context.workspace, source.stat().st_size)
             environment = {"GNUPGHOME": str(home)}
             seconds = run(command, stdout=target if to_stdout else None, environment=environment).seconds
@@ -57,7 +57,7 @@ class OutOfPlace:
 
         def timed_over(command, source, target):
             context.workspace.settle()
-            make_cached(source)
+            read_in(source)
             make_cached(target)
             return run(command, stdout_over=target, environment={"GNUPGHOME": str(home)}).seconds
 

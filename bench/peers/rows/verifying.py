@@ -3,7 +3,7 @@
 from statistics import median
 
 from bars import Figure
-from files import InPlaceFile, make_cached
+from files import InPlaceFile, read_in
 from processes import run
 from rounds import Measured, Step, alternate
 from tools import cipher_rates
@@ -27,7 +27,7 @@ class Verify:
         file = InPlaceFile(context.workspace, "verified.bin", length)
         run(context.encrypt_in_place(file.path))
         context.workspace.settle()
-        make_cached(file.sealed)
+        read_in(file.sealed)
 
         def verify():
             return {"verify": run(context.verify(file.sealed)).seconds}

@@ -170,11 +170,20 @@ pub(crate) fn store(
         return seal_in_mapping(job, record, first, count);
     }
     let buffer = tile.slice(len as usize);
-    read_data(job, buffer, offset)?;
-    if from == Side::Sealed {
-        open_all(job, record, first, count, buffer)?;
+    let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
+    let mut entries = Vec::with_capacity(count as usize);
+    let mut rest = &mut buffer[..];
+    for skip in (0..count).step_by(step as usize) {
+        let part = step.min(count - skip);
+        let (start, part_len) = job.geometry.bytes_of_chunks(first + skip, part);
+        let piece;
+        (piece, rest) = rest.split_at_mut(part_len as usize);
+        read_data(job, piece, start)?;
+        if from == Side::Sealed {
+            open_all(job, record, first + skip, part, piece)?;
+        }
+        entries.extend(convert_in(job, record, first + skip, part, piece)?);
     }
-    let entries = convert_in(job, record, first, count, buffer)?;
     write_data(job, buffer, offset)?;
     if job.syncs_windows() || job.drops_behind {
         job.data.start_write_back(offset, len).map_err(|source| io_cause("writing", offset, source))?;

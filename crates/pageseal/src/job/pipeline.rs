@@ -336,7 +336,12 @@ fn store_window(job: &JobContext, ready: ReadyWindow) -> Result<StoredWindow, In
             entries_of(record)
         }
         _ => {
-            let entries = job.workers.for_each(items, |item, tile| {
+            // The mapping is written by the processor, which likes what it has just read.
+            let step = match job.data.as_mapped() {
+                Some(_) => step,
+                None => job.workers.chunks_per_store(job.geometry.chunk_len_bytes(), count),
+            };
+            let entries = job.workers.for_each(count.div_ceil(step), |item, tile| {
                 let (skip, part) = part_of(item, step, count);
                 convert::store(job, record, first + skip, part, tile)
             })?;

@@ -11,13 +11,23 @@ use zeroize::Zeroize;
 use crate::error::{InterruptCause, Refusal};
 use crate::surroundings::Surroundings;
 
-/// A tile is about the size of a core's share of L2: bytes stay there between fingerprint, cipher and store.
+/// What is read and converted at a time is about the size of a core's share of L2: bytes stay there between fingerprint and cipher.
 const TILE_LEN_BYTES: usize = 512 * 1024;
+/// The bytes that a worker writes at a time are these, where that leaves some for every worker: as many as the largest folio of the
+/// page cache has. The kernel goes through all blocks of a folio for each write to a part of it, and through all of it again to submit
+/// that part.
+const LARGEST_STORE_LEN_BYTES: usize = 2 << 20;
+/// All tiles together, so that many threads do not come near the bound on private memory.
+const ALL_TILES_LEN_BYTES: usize = 32 << 20;
 /// Above this the tiles alone would come near the bound on private memory.
 const MAX_THREADS: usize = 64;
 
 /// A worker's private page-aligned buffer. It holds plaintext, so it is wiped when it goes.
-pub(crate) struct Tile(PrivateBuffer);
+pub(crate) struct Tile {
+    buffer: PrivateBuffer,
+    /// Bytes from the start that were ever handed out. The others take no memory yet, and wiping them would change that.
+    used: usize,
+}
 
 impl Tile {
     /// A tile of `len` bytes, all zero. Where there is no memory, the process ends, as with any other allocation.
@@ -26,13 +36,14 @@ impl Tile {
             Ok(layout) => handle_alloc_error(layout),
             Err(_) => panic!("a tile of {len} bytes"),
         };
-        Tile(PrivateBuffer::new(len).unwrap_or_else(no_memory))
+        Tile { buffer: PrivateBuffer::new(len).unwrap_or_else(no_memory), used: 0 }
     }
 
     /// The first `len` bytes.
     pub(crate) fn slice(&mut self, len: usize) -> &mut [u8] {
-        let all = self.0.as_mut_slice();
+        let all = self.buffer.as_mut_slice();
         assert!(len <= all.len(), "a tile of {} bytes cannot hold {len}", all.len());
+        self.used = self.used.max(len);
         &mut all[..len]
     }
 
@@ -44,7 +55,7 @@ impl Tile {
 
 impl Drop for Tile {
     fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
+        self.buffer.as_mut_slice()[..self.used].zeroize();
     }
 }
 
@@ -98,6 +109,7 @@ pub(crate) struct Workers {
     /// `None` where the calling thread does the work itself.
     pool: Option<rayon::ThreadPool>,
     tiles: Tiles,
+    tile_len: usize,
 }
 
 impl Workers {
@@ -112,14 +124,18 @@ impl Workers {
             Some(given) => given,
             None => std::thread::available_parallelism().map_or(1, usize::from),
         };
-        let count = wanted.min(MAX_THREADS);
         // Threads of a pool would run in an order that nobody can repeat.
-        let pool = match surroundings.schedule() {
-            Some(_) => None,
-            None => Some(start_pool(count)?),
+        let (count, pool) = match surroundings.schedule() {
+            Some(_) => (1, None),
+            None => {
+                let count = wanted.min(MAX_THREADS);
+                (count, Some(start_pool(count)?))
+            }
         };
-        let tile_len = TILE_LEN_BYTES.max(2 * chunk_len_bytes as usize);
-        Ok(Workers { pool, tiles: Tiles::new(tile_len) })
+        let tile_len = (ALL_TILES_LEN_BYTES / count)
+            .clamp(TILE_LEN_BYTES, LARGEST_STORE_LEN_BYTES)
+            .max(2 * chunk_len_bytes as usize);
+        Ok(Workers { pool, tiles: Tiles::new(tile_len), tile_len })
     }
 
     /// Whether there is no pool, and the calling thread does the work itself.
@@ -135,6 +151,15 @@ impl Workers {
     /// Whole chunks of `chunk_len_bytes` that one tile is asked to convert at a time.
     pub(crate) fn chunks_per_tile(&self, chunk_len_bytes: u64) -> u64 {
         (TILE_LEN_BYTES as u64 / chunk_len_bytes).max(1)
+    }
+
+    /// Whole chunks of `chunk_len_bytes` that a worker writes at a time, of a window with `count` of them: whole tiles, as large as leaves
+    /// each worker two.
+    pub(crate) fn chunks_per_store(&self, chunk_len_bytes: u64, count: u64) -> u64 {
+        let step = self.chunks_per_tile(chunk_len_bytes);
+        let fair = count / (2 * self.threads() as u64);
+        let most = self.tile_len.min(LARGEST_STORE_LEN_BYTES) as u64 / chunk_len_bytes;
+        (fair.min(most) / step * step).max(step)
     }
 
     /// Runs `work` for the items `0..count`, handed out in file order (a region per thread would make a disk
@@ -197,6 +222,34 @@ mod tests {
         let workers = Workers::start(Some(3), 65536, &System).unwrap();
         let squares = workers.for_each(1000, |item, _| Ok(item * item)).unwrap();
         assert_eq!(squares, (0..1000).map(|item| item * item).collect::<Vec<u64>>());
+    }
+
+    #[test]
+    fn stores_are_large_where_every_worker_gets_some() {
+        let per_store = |threads, chunk_len: u64, window_len: u64| {
+            let workers = Workers::start(Some(threads), chunk_len, &System).unwrap();
+            let chunks = workers.chunks_per_store(chunk_len, window_len / chunk_len);
+            assert_eq!(chunks % workers.chunks_per_tile(chunk_len), 0);
+            assert!(chunks * chunk_len <= workers.tile_len as u64);
+            chunks * chunk_len
+        };
+        for (threads, chunk_len, window_len, expected) in [
+            (2, 64 << 10, 64 << 20, 2 << 20),
+            (2, 64 << 10, 4 << 20, 1 << 20),
+            (2, 64 << 10, 64 << 10, 512 << 10),
+            (3, 64 << 10, 8 << 20, 1 << 20),
+            (16, 64 << 10, 64 << 20, 2 << 20),
+            (16, 64 << 10, 4 << 20, 512 << 10),
+            (64, 64 << 10, 64 << 20, 512 << 10),
+            (2, 1 << 20, 64 << 20, 2 << 20),
+            (64, 1 << 20, 64 << 20, 1 << 20),
+        ] {
+            assert_eq!(
+                per_store(threads, chunk_len, window_len),
+                expected,
+                "{threads} threads, {chunk_len}, {window_len}"
+            );
+        }
     }
 
     #[test]
