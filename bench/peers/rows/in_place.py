@@ -6,14 +6,11 @@ from files import InPlaceFile, read_in, warm_free_memory
 from processes import run
 from rounds import Measured, Step, alternate
 from rows.checks import in_place_round_trip, sealed_is_good
+from rows.states import PAGES, in_both_states
 
 
 def copy_and_sync(path, copy):
     return ["sh", "-c", 'cp -- "$1" "$2" && sync -- "$2"', "sh", path, copy]
-
-
-# What the names of contenders end in, and whether the file lies in the page cache in single pages.
-PAGES = {"": False, ", single pages": True}
 
 
 class Cached:
@@ -49,17 +46,11 @@ class Cached:
             command = ["dd", f"if={file.path}", f"of={file.path}", "conv=notrunc,fdatasync", "bs=4M", "status=none"]
             return run(command).seconds
 
-        def step(name, work):
-            def both():
-                found = {}
-                for state, small_pages in PAGES.items():
-                    file.reset_read_in(small_pages)
-                    found[name + state] = work()
-                return found
-
-            return Step(name, [name + state for state in PAGES], both)
-
-        steps = [step("pageseal", encrypt), step("cp + sync", cp), step("dd", dd)]
+        steps = [
+            in_both_states(file, "pageseal", encrypt),
+            in_both_states(file, "cp + sync", cp),
+            in_both_states(file, "dd", dd),
+        ]
         return alternate(context, measured, steps)
 
     def figures(self, row):

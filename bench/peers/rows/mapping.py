@@ -6,6 +6,7 @@ from files import InPlaceFile
 from processes import run
 from rounds import Measured, Step, alternate
 from rows.checks import in_place_round_trip
+from rows.states import PAGES, in_both_states
 from tools import parse_json
 
 # Each takes milliseconds, so more rounds than for the others cost nothing.
@@ -69,7 +70,7 @@ class Mapped:
     method = (
         "The XOR is `bench/helpers/mapped_xor.c`: every 2 MiB populated with `MADV_POPULATE_WRITE`, then XORed by the same number of threads. "
         "pageseal has no option that leaves its final sync away, so `bench/helpers/nosync.c` is preloaded, which makes its fsync and fdatasync return at "
-        "once (the one of the folder still happens); with all its syncs it is timed too."
+        "once (the one of the folder still happens); with all its syncs it is timed too. The file is read in with readahead and in *single pages*, as in row `cached`."
     )
 
     def disk_bytes(self, context):
@@ -84,7 +85,6 @@ class Mapped:
         log_path = context.workspace.path("skipped-syncs.log")
 
         def without_sync():
-            file.reset_cached()
             log_path.unlink(missing_ok=True)
             environment = {"LD_PRELOAD": context.tools.helper("nosync.so"), "NOSYNC_LOG": log_path}
             done = run(context.encrypt(file.path, *options), environment={k: str(v) for k, v in environment.items()})
@@ -92,31 +92,26 @@ class Mapped:
             # One before the job, for the old content, and one at its end.
             if sum(line.endswith("/" + file.path.name) for line in skipped) < 2:
                 raise NotRun("pageseal syncs in a way that the preloaded library does not see")
-            return {"pageseal without syncs": done.seconds}
+            return done.seconds
 
         def with_sync():
-            file.reset_cached()
-            return {"pageseal": run(context.encrypt(file.path, *options)).seconds}
+            return run(context.encrypt(file.path, *options)).seconds
 
         def xor():
-            file.reset_cached()
-            command = [context.tools.helper("mapped-xor"), file.path, context.threads]
-            return {"populated XOR": run(command).seconds}
+            return run([context.tools.helper("mapped-xor"), file.path, context.threads]).seconds
 
-        alternate(
-            context,
-            measured,
-            [
-                Step("without syncs", ["pageseal without syncs"], without_sync),
-                Step("XOR", ["populated XOR"], xor),
-                Step("pageseal", ["pageseal"], with_sync),
-            ],
-        )
+        steps = [
+            in_both_states(file, "pageseal without syncs", without_sync),
+            in_both_states(file, "populated XOR", xor),
+            in_both_states(file, "pageseal", with_sync),
+        ]
+        alternate(context, measured, steps)
         return measured
 
     def figures(self, row):
-        name = "rate, as a share of the XOR's"
-        return [
-            ratio(row, name, "populated XOR", "pageseal without syncs", "at least", 0.6),
-            ratio(row, name + ", all syncs included", "populated XOR", "pageseal", "at least", None),
-        ]
+        found = []
+        for state in PAGES:
+            name, xor = f"rate, as a share of the XOR's{state}", f"populated XOR{state}"
+            found.append(ratio(row, name, xor, f"pageseal without syncs{state}", "at least", 0.6))
+            found.append(ratio(row, f"{name}, all syncs included", xor, f"pageseal{state}", "at least", None))
+        return found

@@ -180,9 +180,12 @@ pub(crate) fn store(
         (piece, rest) = rest.split_at_mut(part_len as usize);
         read_data(job, piece, start)?;
         if from == Side::Sealed {
+            // The tag says that this is what was recorded, just as fingerprints would.
             open_all(job, record, first + skip, part, piece)?;
+            entries.resize(entries.len() + part as usize, TableEntry::default());
+        } else {
+            entries.extend(convert_in(job, record, first + skip, part, piece)?);
         }
-        entries.extend(convert_in(job, record, first + skip, part, piece)?);
     }
     write_data(job, buffer, offset)?;
     if job.syncs_windows() || job.drops_behind {
