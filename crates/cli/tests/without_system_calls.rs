@@ -99,6 +99,9 @@ fn seal_and_open_without(call: i64, errno: u32, how: &str) {
             return;
         }
         assert!(stderr(&sealed).contains(how), "{}", stderr(&sealed));
+        if call == IO_URING_ENTER && stderr(&sealed).contains(BY_THREADS) {
+            return skipped("there is no ring that could take requests");
+        }
         folder.succeed(["verify", "-i", "key.txt", "a.bin.sealed"]);
         let decrypt =
             ["decrypt", "-v", "--io", "direct", "--resilience", resilience, "-i", "key.txt", "a.bin.sealed"];

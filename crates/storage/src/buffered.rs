@@ -101,10 +101,6 @@ impl Storage for BufferedFile {
         crate::write_back::start_write_back(&self.file, offset, len)
     }
 
-    fn finish_write_back(&self, offset: u64, len: u64) -> io::Result<()> {
-        crate::write_back::finish_write_back(&self.file, offset, len)
-    }
-
     fn forget(&self, offset: u64, len: u64) {
         crate::write_back::forget(&self.file, offset, len);
     }

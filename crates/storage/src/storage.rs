@@ -107,16 +107,8 @@ pub trait Storage: Send + Sync + Debug {
         Ok(())
     }
 
-    /// Writes these bytes to the medium and waits for that, so that their pages can be given to others. They are **not** durable then:
-    /// the medium has a cache of its own, and what leads to the bytes may not be written.
-    ///
-    /// # Errors
-    /// The medium's, as from the sync, which need not tell of them again: to be treated as those of a sync.
-    fn finish_write_back(&self, _offset: u64, _len: u64) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Says that these bytes are not needed again soon: a cache may give their memory to others, as far as they are durable.
+    /// Says that these bytes are not needed again soon: a cache may give their memory to others, as far as they were written. What is
+    /// still to be written stays, and takes another call later. Tells of no error and takes none from a sync.
     fn forget(&self, _offset: u64, _len: u64) {}
 
     /// Whether one large request is much faster than many small ones: many pieces are in flight at a time, and nothing is gained by

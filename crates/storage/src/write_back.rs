@@ -106,7 +106,7 @@ pub(crate) fn start_write_back(file: &File, offset: u64, len: u64) -> io::Result
 }
 
 /// Submits dirty pages and waits until all of the range is written.
-pub(crate) fn finish_write_back(file: &File, offset: u64, len: u64) -> io::Result<()> {
+fn finish_write_back(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let wait = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
     sync_range(file, offset, len, wait | libc::SYNC_FILE_RANGE_WRITE)
 }

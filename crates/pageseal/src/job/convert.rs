@@ -150,7 +150,7 @@ fn choose_entry(
 }
 
 /// Stores the chunks `[first, first + count)` of a committed window in their new form and returns their entries. Every byte is
-/// compared with the record first: a difference means that somebody writes to the file.
+/// compared with the record first, or authenticated under its entry: a difference means that somebody writes to the file.
 pub(crate) fn store(
     job: &JobContext,
     record: &WindowRecord,

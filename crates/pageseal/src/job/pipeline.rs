@@ -3,6 +3,7 @@
 //! The thread that calls [`run`] prepares and commits; one thread stores; one waits for the disk. A window enters
 //! the store stage only as a [`CommittedWindow`], which nothing but a durable journal commit can make.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Scope;
 
@@ -10,6 +11,7 @@ use pageseal_format::TableEntry;
 use pageseal_format::journal::{Direction, RecordKind, WindowRecord};
 use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, SettledMark, WindowPlan};
+use pageseal_storage::Storage;
 
 use super::context::{JobContext, Keeps, SYNCING, Side, io_cause};
 use super::convert::{self, punch_holes, write_data};
@@ -295,11 +297,11 @@ fn store_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) {
 }
 
 fn settle_stage(job: &JobContext, windows: &Windows<'_>, control: &Control<'_>) {
-    let mut unsynced = None;
+    let mut behind = Behind::default();
     while let Some(window) = windows.take_stored() {
         let range = chunks_of(&window.0);
         let (_, bytes) = job.geometry.bytes_of_chunks(range.0, range.1);
-        match timed(job, control.progress, Step::Settle, range, || settle(job, window, &mut unsynced)) {
+        match timed(job, control.progress, Step::Settle, range, || settle(job, window, &mut behind)) {
             Ok(mark) => {
                 control.progress.advance(bytes);
                 windows.settled(mark);
@@ -398,15 +400,14 @@ pub(crate) fn recover_window(
     let entries =
         job.workers.for_each(count, |item, tile| rebuild(job, journal, &window, first + item, tile))?;
     write_entries(job, record.direction, first, &entries)?;
-    settle(job, StoredWindow(window), &mut None)
+    settle(job, StoredWindow(window), &mut Behind::default())
 }
 
-/// Waits for the medium where the job promises that; only then does the window count as settled. `unsynced` is the window before, if
-/// its pages are still to leave the page cache.
+/// Waits for the medium where the job promises that; only then does the window count as settled.
 fn settle(
     job: &JobContext,
     window: StoredWindow,
-    unsynced: &mut Option<(u64, u64)>,
+    behind: &mut Behind,
 ) -> Result<SettledMark, InterruptCause> {
     let record = window.0.record();
     let (offset, len) = job.geometry.bytes_of_chunks(record.first_chunk, record.chunks.len() as u64);
@@ -416,16 +417,30 @@ fn settle(
     if let Some(mapped) = job.data.as_mapped() {
         mapped.release(offset, len as usize);
     }
-    if job.drops_behind && job.syncs_windows() {
-        job.data.forget(offset, len);
-    } else if job.drops_behind
-        && let Some((offset, len)) = unsynced.replace((offset, len))
-    {
-        // The disk has had the time of a window for this one. What fails here is lost, as by a sync that fails.
-        job.data.finish_write_back(offset, len).map_err(|source| io_cause(SYNCING, offset, source))?;
-        job.data.forget(offset, len);
+    if job.drops_behind {
+        behind.leave_cache(&*job.data, offset, len);
     }
     Ok(window.0.settled())
+}
+
+/// The windows that were settled last, whose pages may still be in the page cache.
+#[derive(Default)]
+struct Behind(VecDeque<(u64, u64)>);
+
+impl Behind {
+    /// So many windows are on their way to the disk at most, as good as always: submitting a tile waits while the disk has enough to do.
+    const WINDOWS: usize = 8;
+
+    /// Gives up the pages of this window and of those before it. Without a sync, some are still to be written, and stay until a later
+    /// call. They are not waited for: whoever waits is told of an error that the sync in the end must tell of, and if the process
+    /// is killed meanwhile, nobody knows of it.
+    fn leave_cache(&mut self, data: &dyn Storage, offset: u64, len: u64) {
+        self.0.truncate(Self::WINDOWS - 1);
+        self.0.push_front((offset, len));
+        for (offset, len) in &self.0 {
+            data.forget(*offset, *len);
+        }
+    }
 }
 
 /// The `part`-th run of `step` out of `count` chunks: how many to skip and how many it has.

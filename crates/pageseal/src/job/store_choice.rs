@@ -17,7 +17,8 @@ pub(crate) struct StoreChoice {
     pub(crate) io: Io,
     /// The file past the page cache, for [`Io::Direct`].
     pub(crate) direct: Option<Arc<dyn Storage>>,
-    /// Whether the pages of what is done are given back, so that a file that does not fit pushes nothing else out of the cache.
+    /// Whether the pages of what is done are given back, so that a file that does not fit pushes nothing else out of the cache. A job that
+    /// is gone on with may be one of another store than this.
     pub(crate) drops_behind: bool,
     /// What a pass that only reads, before the job, reads through, if not through the store.
     pub(crate) reader: Option<Arc<dyn Storage>>,
@@ -49,9 +50,13 @@ pub(crate) fn choose_store(
     window_len: u64,
 ) -> StoreChoice {
     let cached = CacheUse::of(file);
-    let through_cache = |io: Io, reader: Option<Arc<dyn Storage>>, reason: String| {
-        let drops_behind = io == Io::Buffered && !cached.fits();
-        StoreChoice { io, direct: None, drops_behind, reader, reason }
+    let drops_behind = !cached.fits();
+    let through_cache = |io: Io, reader: Option<Arc<dyn Storage>>, reason: String| StoreChoice {
+        io,
+        direct: None,
+        drops_behind,
+        reader,
+        reason,
     };
     let reads_behind = || cached.leaves_behind(reads).then(|| read_behind(file)).flatten();
     let reason = match choice {
@@ -73,7 +78,7 @@ pub(crate) fn choose_store(
         Ok(direct) => {
             let reason = reason + how_requests_go(&direct);
             let direct: Option<Arc<dyn Storage>> = Some(Arc::new(direct));
-            StoreChoice { io: Io::Direct, direct, drops_behind: false, reader: None, reason }
+            StoreChoice { io: Io::Direct, direct, drops_behind, reader: None, reason }
         }
         Err(error) => through_cache(Io::Buffered, reads_behind(), error.to_string()),
     }

@@ -17,15 +17,15 @@ const TILE_LEN_BYTES: usize = 512 * 1024;
 /// page cache has. The kernel goes through all blocks of a folio for each write to a part of it, and through all of it again to submit
 /// that part.
 const LARGEST_STORE_LEN_BYTES: usize = 2 << 20;
-/// All tiles together, so that many threads do not come near the bound on private memory.
-const ALL_TILES_LEN_BYTES: usize = 32 << 20;
+/// Tiles are not longer than what this leaves to each, so that many threads do not come near the bound on private memory.
+const ALL_TILES_LEN_BYTES: usize = 16 << 20;
 /// Above this the tiles alone would come near the bound on private memory.
 const MAX_THREADS: usize = 64;
 
 /// A worker's private page-aligned buffer. It holds plaintext, so it is wiped when it goes.
 pub(crate) struct Tile {
     buffer: PrivateBuffer,
-    /// Bytes from the start that were ever handed out. The others take no memory yet, and wiping them would change that.
+    /// Bytes from the start that were ever handed out. The others may take no memory yet, and wiping them would change that.
     used: usize,
 }
 
@@ -109,7 +109,6 @@ pub(crate) struct Workers {
     /// `None` where the calling thread does the work itself.
     pool: Option<rayon::ThreadPool>,
     tiles: Tiles,
-    tile_len: usize,
 }
 
 impl Workers {
@@ -135,7 +134,7 @@ impl Workers {
         let tile_len = (ALL_TILES_LEN_BYTES / count)
             .clamp(TILE_LEN_BYTES, LARGEST_STORE_LEN_BYTES)
             .max(2 * chunk_len_bytes as usize);
-        Ok(Workers { pool, tiles: Tiles::new(tile_len), tile_len })
+        Ok(Workers { pool, tiles: Tiles::new(tile_len) })
     }
 
     /// Whether there is no pool, and the calling thread does the work itself.
@@ -158,7 +157,7 @@ impl Workers {
     pub(crate) fn chunks_per_store(&self, chunk_len_bytes: u64, count: u64) -> u64 {
         let step = self.chunks_per_tile(chunk_len_bytes);
         let fair = count / (2 * self.threads() as u64);
-        let most = self.tile_len.min(LARGEST_STORE_LEN_BYTES) as u64 / chunk_len_bytes;
+        let most = self.tiles.len.min(LARGEST_STORE_LEN_BYTES) as u64 / chunk_len_bytes;
         (fair.min(most) / step * step).max(step)
     }
 
@@ -230,7 +229,7 @@ mod tests {
             let workers = Workers::start(Some(threads), chunk_len, &System).unwrap();
             let chunks = workers.chunks_per_store(chunk_len, window_len / chunk_len);
             assert_eq!(chunks % workers.chunks_per_tile(chunk_len), 0);
-            assert!(chunks * chunk_len <= workers.tile_len as u64);
+            assert!(chunks * chunk_len <= workers.tiles.len as u64);
             chunks * chunk_len
         };
         for (threads, chunk_len, window_len, expected) in [
@@ -238,7 +237,8 @@ mod tests {
             (2, 64 << 10, 4 << 20, 1 << 20),
             (2, 64 << 10, 64 << 10, 512 << 10),
             (3, 64 << 10, 8 << 20, 1 << 20),
-            (16, 64 << 10, 64 << 20, 2 << 20),
+            (8, 64 << 10, 64 << 20, 2 << 20),
+            (16, 64 << 10, 64 << 20, 1 << 20),
             (16, 64 << 10, 4 << 20, 512 << 10),
             (64, 64 << 10, 64 << 20, 512 << 10),
             (2, 1 << 20, 64 << 20, 2 << 20),

@@ -146,6 +146,17 @@ impl Machine {
         self.write(inode, offset, &mixed, Storing::Mapped);
     }
 
+    fn fail_write_back(&mut self, inode: u64, offset: u64, len: u64, drop_pages: bool) {
+        let mut choices = Choices::random(self.generator.next_u64());
+        self.change(
+            || Operation::Sync { inode },
+            |state| {
+                let (start, end) = (offset as usize, (offset + len) as usize);
+                state.inode(inode).fail_write_back(inode, start..end, &mut choices, drop_pages);
+            },
+        );
+    }
+
     fn fail_sync(&mut self, inode: u64, drop_pages: bool) {
         self.sync_failed = true;
         let mut choices = Choices::random(self.generator.next_u64());
@@ -236,14 +247,14 @@ impl Storage for SimFile {
         self.sync_data()
     }
 
-    /// What was written is in the device's cache then, which loses it as the system's does, so nothing is durable.
-    fn finish_write_back(&self, _offset: u64, _len: u64) -> io::Result<()> {
+    /// What is submitted may lie in the device's cache, so nothing is durable. If it fails, these bytes are lost, and no sync says so.
+    fn start_write_back(&self, offset: u64, len: u64) -> io::Result<()> {
         self.with(|machine, inode| match machine.step()? {
+            Step::Work => Ok(()),
             Step::Fail(Fault::InputOutput { drop_pages }) => {
-                machine.fail_sync(inode, drop_pages);
+                machine.fail_write_back(inode, offset, len, drop_pages);
                 Err(error())
             }
-            Step::Work => Ok(()),
             Step::Fail(_) => Err(error()),
         })
     }

@@ -5,6 +5,7 @@
 //! since then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::choice::{Choices, Subject};
 
@@ -126,6 +127,24 @@ impl Inode {
         }
     }
 
+    /// Writing back these bytes fails: as [`fail_sync`](Self::fail_sync), for them alone.
+    pub(crate) fn fail_write_back(
+        &mut self,
+        number: u64,
+        bytes: Range<usize>,
+        choices: &mut Choices,
+        drop_pages: bool,
+    ) {
+        for sector in bytes.start / SECTOR..bytes.end.div_ceil(SECTOR) {
+            let Some(versions) = self.dirty.remove(&sector) else { continue };
+            self.lay_down_sector(number, sector, &versions, choices);
+            let (start, end) = (sector * SECTOR, (sector * SECTOR + SECTOR).min(self.visible.len()));
+            if drop_pages && start < end {
+                self.visible[start..end].copy_from_slice(&sector_of(&self.durable, sector)[..end - start]);
+            }
+        }
+    }
+
     /// A power cut: of each dirty sector the medium has any version, or none, and the length is one of those it had.
     pub(crate) fn cut(&mut self, number: u64, choices: &mut Choices) {
         self.lay_down(number, choices);
@@ -142,20 +161,26 @@ impl Inode {
         let len = lengths[choices.pick(Subject::Length(number), lengths.len())];
         self.durable.resize(len, 0);
         for (sector, versions) in std::mem::take(&mut self.dirty) {
-            let start = sector * SECTOR;
-            if start >= len {
-                continue;
-            }
-            let different = different(sector_of(&self.durable, sector), &versions);
-            let picked = choices.pick(Subject::Sector(number, sector), different.len() + 1);
-            let chosen = match picked.checked_sub(1).map(|at| different[at]) {
-                None => continue,
-                Some(Version::Whole(whole)) => *whole,
-                Some(Version::Mixture(both)) => mixture(both, choices),
-            };
-            let end = (start + SECTOR).min(len);
-            self.durable[start..end].copy_from_slice(&chosen[..end - start]);
+            self.lay_down_sector(number, sector, &versions, choices);
         }
+    }
+
+    /// The medium gets any version of a sector, or none.
+    fn lay_down_sector(&mut self, number: u64, sector: usize, versions: &[Version], choices: &mut Choices) {
+        let start = sector * SECTOR;
+        let len = self.durable.len();
+        if start >= len {
+            return;
+        }
+        let different = different(sector_of(&self.durable, sector), versions);
+        let picked = choices.pick(Subject::Sector(number, sector), different.len() + 1);
+        let chosen = match picked.checked_sub(1).map(|at| different[at]) {
+            None => return,
+            Some(Version::Whole(whole)) => *whole,
+            Some(Version::Mixture(both)) => mixture(both, choices),
+        };
+        let end = (start + SECTOR).min(len);
+        self.durable[start..end].copy_from_slice(&chosen[..end - start]);
     }
 }
 
@@ -240,6 +265,25 @@ mod tests {
             old += usize::from(inode.visible[0] == 0);
         }
         assert!((1..50).contains(&old));
+    }
+
+    #[test]
+    fn a_failed_write_back_loses_what_it_was_for_and_nothing_else() {
+        let mut generator = Generator::new(4);
+        let mut lost = 0;
+        for drop_pages in [false, true].repeat(25) {
+            let mut inode = Inode::durable(vec![0; 2048]);
+            inode.write(0, &[1; 2048]);
+            inode.fail_write_back(1, 512..1024, &mut Choices::random(generator.next_u64()), drop_pages);
+            let seen = inode.visible[512];
+            assert!(drop_pages || seen == 1);
+            inode.sync();
+            inode.cut(1, &mut Choices::random(generator.next_u64()));
+            assert!(!drop_pages || inode.visible[512] == seen);
+            assert!(inode.visible[..512] == [1; 512] && inode.visible[1024..] == [1; 1024]);
+            lost += usize::from(inode.visible[512] == 0);
+        }
+        assert!((1..50).contains(&lost));
     }
 
     #[test]

@@ -17,7 +17,8 @@ const LEN: u64 = 96 * MIB;
 /// The kernel may keep some pages that it has in hand.
 const KEPT: u64 = 4 * MIB;
 
-/// Looks how much of what was settled is in the page cache, but for the window that was settled last.
+/// Looks how much of what was settled is in the page cache, but for the window that was settled last, and then has all of it written, so
+/// that it could leave.
 struct Watching {
     file: File,
     window_len: u64,
@@ -30,6 +31,7 @@ impl Progress for Watching {
         let settled = self.settled.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let cached = cached_bytes(&self.file, 0, settled.saturating_sub(self.window_len)).unwrap();
         self.most_cached.fetch_max(cached, Ordering::Relaxed);
+        self.file.sync_data().unwrap();
     }
 }
 
