@@ -5,7 +5,7 @@ REASONS = {
     ("textbook", ""): "the product is as fast as the floor of this row, a XOR with vector instructions and nothing else: what is left is the way of 64 MiB from memory and back. "
     "The textbook's loop takes 9 to 26 ms here, by the run and by the day; against the slow ones the bars are met",
     ("mmap", "rate, as a share of the XOR's"): "each byte goes three ways, the XOR's goes one: into private memory, where it is fingerprinted and sealed; past the comparison in the mapping, "
-    "which finds who else writes to the file; and as ciphertext into the mapping. Of the processor's time (0.8 s for 2 GiB) fingerprints take 21 %, storing 16 %, AEGIS 11 %, copying out 9 %; bringing in the pages, all that the XOR does besides, 17 %. Wider stores, "
+    "which finds who else writes to the file; and as ciphertext into the mapping. Of the processor's time (0.8 s for 2 GiB) fingerprints take 21 %, storing 16 %, AEGIS 11 %, copying out 9 %; bringing in the pages, all that the XOR does besides, 17 %. A job with `none`, which seals in the mapping itself and protects nothing, reaches 0.50. Wider stores, "
     "larger windows, larger steps, more threads and stages in turn instead of at once were tried, and none was faster. In single pages, where bringing them in takes most of both times, the bar is met",
     ("out-of-place", "gpg, decrypt"): "gpg decrypts twice as fast as it encrypts, and the kernel's and the disk's work for a new file comes on top of both: dd, which copies and does nothing else, is "
     "not so much faster than gpg either (the floor). On this virtual machine that work differs from run to run; of the two figures now one and now the other is met. Over an output that is there the bar is met",
