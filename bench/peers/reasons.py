@@ -8,7 +8,7 @@ REASONS = {
     "which finds who else writes to the file; and as ciphertext into the mapping. Of the processor's time (0.8 s for 2 GiB) fingerprints take 21 %, storing 16 %, AEGIS 11 %, copying out 9 %; bringing in the pages, all that the XOR does besides, 17 %. A job with `none`, which seals in the mapping itself and protects nothing, reaches 0.50. Wider stores, "
     "larger windows, larger steps, more threads and stages in turn instead of at once were tried, and none was faster. In single pages, where bringing them in takes most of both times, the bar is met",
     ("out-of-place", "gpg, decrypt"): "gpg decrypts twice as fast as it encrypts, and the kernel's and the disk's work for a new file comes on top of both: dd, which copies and does nothing else, is "
-    "not so much faster than gpg either (the floor). On this virtual machine that work differs from run to run; of the two figures now one and now the other is met. Over an output that is there the bar is met",
+    "not so much faster than gpg either (the floor). On this virtual machine that work differs from day to day; on some days one of the two figures was met. Over an output that is there the bar is met",
     ("out-of-place", ""): "what the kernel needs for the pages of a new file comes on top of every program's time, and weighs most where that is shortest. On this virtual "
     "machine it is large and differs from run to run: dd takes 0.23 to 3.0 s to write the same GiB from the page cache into a new file, all of it in the kernel's copy into fresh pages. "
     "The figures over an output that is there are without it",
