@@ -183,10 +183,6 @@ class InPlaceFile:
             os.truncate(self.path, self.length)
         self._workspace.settle()
 
-    def reset_cached(self):
-        self.reset()
-        make_cached(self.path)
-
     def reset_read_in(self, small_pages=False):
         self.reset()
         read_in(self.path, small_pages)

@@ -20,7 +20,7 @@ class Cached:
         "`pageseal encrypt`, as it is without options; `cp FILE COPY && sync COPY`; "
         "`dd if=FILE of=FILE conv=notrunc,fdatasync bs=4M`. Before each the file is taken out of the page cache and read through, and nothing is left to be written back. "
         "It is read in two ways: with readahead, for which kernels of today take large folios, as the file of a user has them; and without, "
-        "which gives *single pages*, as a file has them that was written a little at a time. Every kernel's work for a page is then done 4 GiB / 4 KiB times."
+        "which gives *single pages*, as a file has them that was written a little at a time: what the kernel does for a page is then done for every 4 KiB."
     )
 
     def disk_bytes(self, context):

@@ -1,6 +1,7 @@
 //! `pageseal bench`: what it prints, what it refuses, that it leaves nothing behind, and its page in a browser. No
 //! time is judged.
 
+mod optional;
 #[allow(dead_code, reason = "each test program uses another part of it")]
 mod support;
 
@@ -8,6 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use optional::skip;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use support::{Folder, code, content, stderr};
@@ -280,11 +282,4 @@ fn console(output: &Output) -> Vec<String> {
 fn is_there(program: &str) -> bool {
     let run = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     run.is_ok_and(|status| status.success())
-}
-
-/// Fails where `PAGESEAL_REQUIRE_OPTIONAL_TESTS=1` says that everything was installed.
-fn skip(what: &str) {
-    let required = std::env::var_os("PAGESEAL_REQUIRE_OPTIONAL_TESTS").is_some_and(|value| value == "1");
-    assert!(!required, "{what} is missing, but PAGESEAL_REQUIRE_OPTIONAL_TESTS=1");
-    println!("SKIPPED: {what} is missing");
 }

@@ -2,11 +2,13 @@
 //! `MADV_POPULATE_WRITE`, as before Linux 5.14.
 //! A filter for system calls refuses it here.
 
+mod optional;
 mod support;
 
 use std::collections::BTreeMap;
 use std::process::Output;
 
+use optional::skip;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -56,12 +58,6 @@ fn run_on_older_kernel(folder: &Folder, arguments: &[&str]) -> Option<Output> {
     run_without(MADVISE, rules.into(), EINVAL, folder, arguments)
 }
 
-fn skipped(why: &str) {
-    let required = std::env::var_os("PAGESEAL_REQUIRE_OPTIONAL_TESTS").is_some_and(|value| value == "1");
-    assert!(!required, "{why}, but PAGESEAL_REQUIRE_OPTIONAL_TESTS=1");
-    println!("SKIPPED: {why}");
-}
-
 /// What is said where it is known beforehand that requests go by threads.
 const BY_THREADS: &str = "direct: as asked (requests by threads: io_uring is not to be had)";
 
@@ -91,7 +87,7 @@ fn seal_and_open_without(call: i64, errno: u32, how: &str) {
         let encrypt =
             ["encrypt", "-v", "--io", "direct", "--resilience", resilience, "-r", &recipient, "a.bin"];
         let Some(sealed) = run_without(call, Vec::new(), errno, &folder, &encrypt) else {
-            return skipped("the kernel takes no filter for system calls");
+            return skip("a filter for system calls");
         };
         assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
         if !stderr(&sealed).contains("store        direct") {
@@ -100,7 +96,7 @@ fn seal_and_open_without(call: i64, errno: u32, how: &str) {
         }
         assert!(stderr(&sealed).contains(how), "{}", stderr(&sealed));
         if call == IO_URING_ENTER && stderr(&sealed).contains(BY_THREADS) {
-            return skipped("there is no ring that could take requests");
+            return skip("a ring that could take requests");
         }
         folder.succeed(["verify", "-i", "key.txt", "a.bin.sealed"]);
         let decrypt =
@@ -122,7 +118,7 @@ fn pages_are_faulted_in_where_they_cannot_be_brought_in() {
         let encrypt =
             ["encrypt", "-q", "--io", "mmap", "--resilience", resilience, "-r", &recipient, "a.bin"];
         let Some(sealed) = run_on_older_kernel(&folder, &encrypt) else {
-            return skipped("the kernel takes no filter for system calls");
+            return skip("a filter for system calls");
         };
         assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
         let decrypt =
