@@ -1,11 +1,11 @@
 """Whole files in place, durable: against copying, overwriting, fio, and LUKS."""
 
 from bars import faster, ratio, share
-from cgroup import MemoryLimit
 from files import InPlaceFile, read_in, warm_free_memory
 from processes import run
 from rounds import Measured, Step, alternate
 from rows.checks import in_place_round_trip, sealed_is_good
+from rows.limited import WithinLimit
 from rows.states import PAGES, in_both_states
 
 
@@ -120,7 +120,7 @@ class Decrypt:
         ]
 
 
-class LargerThanMemory:
+class LargerThanMemory(WithinLimit):
     key = "larger"
     work = (
         "larger than memory (cgroup limit of 4 GiB, file of 12 GiB, cold), durable, in place, against `fio --rw=rw` 50/50, O_DIRECT, 1 MiB, "
@@ -134,15 +134,7 @@ class LargerThanMemory:
     def disk_bytes(self, context):
         return 2 * context.size(12 << 30)
 
-    def measure(self, context):
-        length = context.size(12 << 30)
-        limit = context.size(4 << 30)
-        measured = Measured(facts={"bytes": length, "limit_bytes": limit})
-        with MemoryLimit(limit) as cgroup:
-            measured.facts["cgroup_version"] = cgroup.version
-            return self._measure(context, measured, length, cgroup)
-
-    def _measure(self, context, measured, length, cgroup):
+    def measure_within(self, context, measured, length, cgroup):
         file = InPlaceFile(context.workspace, "large.bin", length)
         copy = context.workspace.path("copy.bin")
 

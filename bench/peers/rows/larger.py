@@ -1,15 +1,15 @@
 """Files larger than memory, with what is done to them other than sealing them in place (which is in `in_place`)."""
 
 from bars import ratio, share
-from cgroup import MemoryLimit
 from errors import NotRun
 from files import InPlaceFile, make_cold, sha256
 from processes import run
-from rounds import Measured, Step, alternate
+from rounds import Step, alternate
 from rows.in_place import copy_and_sync
+from rows.limited import WithinLimit
 
 
-class LargerOthers:
+class LargerOthers(WithinLimit):
     key = "larger-others"
     work = (
         "larger than memory (cgroup limit of 4 GiB, file of 12 GiB, cold): `verify`, `decrypt` in place, and out of place both ways, against "
@@ -23,15 +23,7 @@ class LargerOthers:
     def disk_bytes(self, context):
         return 2 * context.size(12 << 30) + (64 << 20)
 
-    def measure(self, context):
-        length = context.size(12 << 30)
-        limit = context.size(4 << 30)
-        measured = Measured(facts={"bytes": length, "limit_bytes": limit})
-        with MemoryLimit(limit) as cgroup:
-            measured.facts["cgroup_version"] = cgroup.version
-            return self._measure(context, measured, length, cgroup)
-
-    def _measure(self, context, measured, length, cgroup):
+    def measure_within(self, context, measured, length, cgroup):
         file = InPlaceFile(context.workspace, "large.bin", length)
         out = context.workspace.path("out.bin")
         digest = sha256(file.path)
