@@ -10,6 +10,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::OldBlocksMayStay => "old_blocks_may_stay",
         Notice::JournalResilienceChosen { .. } => "journal_resilience_chosen",
         Notice::DirectRefused { .. } => "direct_refused",
+        Notice::WaitsForRequests { .. } => "waits_for_requests",
         Notice::RecoversThroughCache => "recovers_through_cache",
         Notice::NoJobKey => "no_job_key",
         Notice::JobKeyOnDisk => "job_key_on_disk",
@@ -41,6 +42,11 @@ pub fn notice_text(notice: &Notice) -> String {
              twice the writing"
         ),
         Notice::DirectRefused { reason } => format!("{reason}; the file goes through the page cache instead"),
+        Notice::WaitsForRequests { path } => format!(
+            "a job on {} was killed, and writes that it had asked for are still on their way to the disk; \
+             waiting for them (Ctrl-C gives up and changes nothing)",
+            path.display()
+        ),
         Notice::RecoversThroughCache => {
             "what the killed job left in flight is recovered through the page cache, and so the rest goes that way, too"
                 .into()

@@ -168,9 +168,20 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             "add --allow-sparse: the holes take space while sealed and come back on decrypt".into()
         }
         Refusal::OpenForWriting { path } => {
-            format!("find the process with `fuser -v {}` and stop it", shell_quote(path))
+            format!(
+                "find the process with `fuser -v {}` and stop it; if there is none, one that was killed has writes \
+                 on their way to the disk: wait for them",
+                shell_quote(path)
+            )
         }
-        Refusal::Locked { .. } => "wait until the other job ends, or stop it with Ctrl-C".into(),
+        Refusal::Locked { .. } => {
+            "wait until the other job ends, or stop it with Ctrl-C; one that was killed ends when the disk has done \
+             what it asked for"
+                .into()
+        }
+        Refusal::RequestsInFlight { .. } => {
+            "run the same command again; it waits until the disk has done them".into()
+        }
         Refusal::TargetExists { path } => format!(
             "nothing is overwritten: move {} away or choose another name{}",
             shell_quote(path),

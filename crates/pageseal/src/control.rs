@@ -49,6 +49,12 @@ pub enum Notice {
         /// Why.
         reason: String,
     },
+    /// Writes past the page cache that a killed job had asked for have not reached the file yet. The operation
+    /// waits for them, as long as that takes, and changes nothing before; a request to stop ends the waiting.
+    WaitsForRequests {
+        /// The file.
+        path: PathBuf,
+    },
     /// Another store was asked for, but what a killed `process` job left is recovered through the page cache.
     RecoversThroughCache,
     /// No volatile folder was found for the job key: resuming will need an identity or passphrase.

@@ -93,6 +93,12 @@ pub enum Refusal {
         /// The file.
         path: PathBuf,
     },
+    /// A killed job's requests may still change it, and the caller asked to stop waiting for them.
+    #[error("writes of a job that was killed are still on their way to {}", path.display())]
+    RequestsInFlight {
+        /// The file.
+        path: PathBuf,
+    },
     /// The name that the result gets is taken.
     #[error("{} exists already", path.display())]
     TargetExists {

@@ -30,6 +30,7 @@ mod info;
 mod job;
 mod job_plan;
 mod keys;
+mod late_requests;
 mod names;
 mod options;
 mod out_of_place;

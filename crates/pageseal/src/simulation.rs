@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pageseal_format::journal::Resilience;
 use pageseal_format::{Geometry, Limits};
@@ -18,6 +18,7 @@ use crate::job::for_simulation::{
 };
 use crate::job::{Workers, chunk_meta};
 use crate::keys::{Identities, Recipient};
+use crate::late_requests::{drain_requests, wait_for_requests};
 use crate::names::Names;
 use crate::options::{DecryptOptions, EncryptOptions, IoChoice, JobKeyMode, ResumeOptions};
 use crate::report::JobReport;
@@ -124,7 +125,10 @@ pub struct World {
 }
 
 impl World {
-    fn target(&self) -> Result<Target, Refusal> {
+    fn target(&self, control: &Control<'_>) -> Result<Target, Refusal> {
+        let path = Path::new(&self.name);
+        wait_for_requests(path, &*self.data, Duration::ZERO, control)?;
+        drain_requests(path, &*self.data)?;
         let mapping = Arc::clone(&self.mapping);
         Ok(Target {
             names: Names::of(Path::new(&self.name))?,
@@ -141,7 +145,7 @@ impl World {
             store_reason: String::new(),
             surroundings: Arc::clone(&self.surroundings),
             watch: None,
-            _lock: None,
+            lock: None,
         })
     }
 
@@ -165,7 +169,7 @@ impl World {
         choices: &Choices,
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
-        let target = self.target()?;
+        let target = self.target(control)?;
         let geometry = check_file(&target, self.sizes.chunk_log2())?;
         make_old_content_durable(&target)?;
         let options = EncryptOptions {
@@ -189,7 +193,7 @@ impl World {
         choices: &Choices,
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
-        let target = self.target()?;
+        let target = self.target(control)?;
         let sealed = self.open(identities)?;
         make_old_content_durable(&target)?;
         let plan = choices.plan(self.sizes);
@@ -231,7 +235,7 @@ impl World {
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
         let options = ResumeOptions { io, decrypt: true, ..ResumeOptions::default() };
-        let target = self.target()?;
+        let target = self.target(control)?;
         let journal = open_journal(&target, self.place()?)?;
         continue_on(target, journal, identities, &options, wish, control, Instant::now())
     }

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use pageseal_format::Limits;
 use pageseal_storage::directory::{Access, Directory, FileIdentity, RealDirectory};
-use pageseal_storage::lock::{FileLock, LockError, WriterProbe, is_locked, probe_writers};
+use pageseal_storage::lock::{FileLock, LockError, LockHolder, WriterProbe, lock_holder, probe_writers};
 use pageseal_storage::medium::Medium;
 use pageseal_storage::watch::ChangeWatch;
 use pageseal_storage::{BufferedFile, Folder, MappedFile, Storage};
 
+use crate::control::Control;
 use crate::error::Refusal;
+use crate::late_requests::{PAUSE, drain_requests, wait_for_requests};
 use crate::names::Names;
 use crate::surroundings::{Surroundings, System};
 
@@ -46,8 +48,8 @@ pub(crate) struct Target {
     /// Random bytes, boot, job keys.
     pub(crate) surroundings: Arc<dyn Surroundings>,
     pub(crate) watch: Option<ChangeWatch>,
-    /// Held until the job is over.
-    pub(crate) _lock: Option<FileLock>,
+    /// Held until the job is over, and by requests past the page cache until they are complete.
+    pub(crate) lock: Option<FileLock>,
 }
 
 /// Makes the store over a mapping.
@@ -64,8 +66,13 @@ pub(crate) struct OpenedTarget {
     pub(crate) medium: Medium,
 }
 
-/// Opens `names.given` for changing. Nothing is changed yet.
-pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedTarget, Refusal> {
+/// Opens `names.given` for changing, once no request of a killed job is on its way to it any more. Nothing is
+/// changed yet.
+pub(crate) fn open_for_change(
+    names: Names,
+    allow_links: bool,
+    control: &Control<'_>,
+) -> Result<OpenedTarget, Refusal> {
     let path = names.given_path();
     check_type(&path)?;
     let unopenable = |source| Refusal::Unopenable { path: path.clone(), source };
@@ -79,10 +86,14 @@ pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedT
         return Err(Refusal::HardLinks { path, links: metadata.nlink() });
     }
     // Must come before we hold a writing descriptor ourselves.
-    if is_locked(&reader).unwrap_or(false) {
+    let reader = BufferedFile::new(reader);
+    wait_for_requests(&path, &reader, PAUSE, control)?;
+    let reader = reader.into_file();
+    if lock_holder(&reader).is_ok_and(|holder| holder != LockHolder::Nobody) {
         return Err(Refusal::Locked { path });
     }
-    if is_open_for_writing(&reader) {
+    let writers = probe_for_writers(&reader);
+    if writers == WriterProbe::OpenForWriting {
         return Err(Refusal::OpenForWriting { path });
     }
     let identity = FileIdentity::of(&reader).map_err(unopenable)?;
@@ -95,7 +106,13 @@ pub(crate) fn open_for_change(names: Names, allow_links: bool) -> Result<OpenedT
     if FileIdentity::of(&file).map_err(unopenable)? != identity {
         return Err(Refusal::Locked { path });
     }
-    OpenedTarget::new(names, directory, file, medium, Some(lock)).map_err(unopenable)
+    let opened = OpenedTarget::new(names, directory, file, medium, Some(lock)).map_err(unopenable)?;
+    // A request in flight keeps the file open for writing. Where the kernel says that nobody has it open, there is
+    // none; it does not say so to everybody.
+    if writers != WriterProbe::None {
+        drain_requests(&path, &*opened.target.data)?;
+    }
+    Ok(opened)
 }
 
 impl OpenedTarget {
@@ -123,7 +140,7 @@ impl OpenedTarget {
             store_reason: String::new(),
             surroundings: Arc::new(System),
             watch: ChangeWatch::new(&file).ok(),
-            _lock: lock,
+            lock,
         };
         Ok(OpenedTarget { target, file, medium })
     }
@@ -131,13 +148,16 @@ impl OpenedTarget {
 
 /// A process that is just being started holds copies of its parent's descriptors for a moment, so a writer must be seen
 /// several times.
-fn is_open_for_writing(reader: &File) -> bool {
-    (0..WRITER_PROBES).all(|attempt| {
-        if attempt > 0 {
-            std::thread::sleep(WRITER_PROBE_PAUSE);
+fn probe_for_writers(reader: &File) -> WriterProbe {
+    let mut probe = probe_writers(reader);
+    for _ in 1..WRITER_PROBES {
+        if probe != WriterProbe::OpenForWriting {
+            break;
         }
-        probe_writers(reader) == WriterProbe::OpenForWriting
-    })
+        std::thread::sleep(WRITER_PROBE_PAUSE);
+        probe = probe_writers(reader);
+    }
+    probe
 }
 
 /// Opens a regular file for reading only.

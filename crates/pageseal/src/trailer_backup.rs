@@ -91,7 +91,7 @@ pub fn import_trailer(
     let found = backup_superblock(trailer, &*backup)?;
     check_writable(trailer, &found.superblock)?;
     let geometry = found.superblock.geometry;
-    let OpenedTarget { target, .. } = open_for_change(Names::of(path)?, true)?;
+    let OpenedTarget { target, .. } = open_for_change(Names::of(path)?, true, control)?;
     check_no_job(&target)?;
     let unreadable = |source| OpenError::Io { path: path.into(), offset: 0, source };
     let data = Arc::clone(&target.data);

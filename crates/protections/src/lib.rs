@@ -39,11 +39,15 @@ pub enum Protection {
     TearSearch,
     /// A job whose windows are settled without a sync is lost when a sync fails; off: it can be gone on with.
     SayLost,
+    /// Nothing begins on a file while the requests of a killed job hold its lock; off: nobody looks.
+    RequestLock,
+    /// The file system has completed the direct I/O on a file before anything begins; off: it is not asked to.
+    RequestDrain,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 13] = [
+    pub const ALL: [Protection; 15] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -57,6 +61,8 @@ impl Protection {
         Protection::StoreInOrder,
         Protection::TearSearch,
         Protection::SayLost,
+        Protection::RequestLock,
+        Protection::RequestDrain,
     ];
 
     /// The name that [`VARIABLE`] takes.
@@ -76,6 +82,8 @@ impl Protection {
             Protection::StoreInOrder => "store-in-order",
             Protection::TearSearch => "tear-search",
             Protection::SayLost => "say-lost",
+            Protection::RequestLock => "request-lock",
+            Protection::RequestDrain => "request-drain",
         }
     }
 }

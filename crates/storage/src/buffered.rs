@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use crate::lock::{LockHolder, lock_holder};
 use crate::read_behind::ReadBehind;
 use crate::storage::{Writers, range_end};
 use crate::{Storage, space};
@@ -103,6 +104,14 @@ impl Storage for BufferedFile {
 
     fn forget(&self, offset: u64, len: u64) {
         crate::write_back::forget(&self.file, offset, len);
+    }
+
+    fn requests_in_flight(&self) -> io::Result<bool> {
+        Ok(lock_holder(&self.file)? == LockHolder::Requests)
+    }
+
+    fn drain_requests(&self) -> io::Result<()> {
+        crate::drain::drain_direct_requests(&self.file)
     }
 
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use rustix::fs::{Advice, AtFlags, OFlags, StatxFlags, fadvise, fcntl_getfl, statx};
 use thiserror::Error;
 
+use crate::lock::{FileLock, LockError};
 use crate::storage::{Writers, range_end};
 use crate::transfers::Transfers;
 use crate::{BufferedFile, Storage};
@@ -66,6 +67,15 @@ impl DirectFile {
         // Best effort. A folio that reaches from the data into what lies behind it would be in the way of both.
         let _ = fadvise(&file, 0, std::num::NonZeroU64::new(length), Advice::DontNeed);
         Ok(Self { buffered: BufferedFile::new(file), direct, transfers: Transfers::new() })
+    }
+
+    /// Gives the open file that the direct requests go through its half of `lock`, which must be one on the
+    /// same file: from here on it is held until the last request is complete.
+    ///
+    /// # Errors
+    /// [`LockError`]; the file must not be written to through this store then.
+    pub fn hold_lock(&self, lock: &FileLock) -> Result<(), LockError> {
+        lock.cover_requests_of(&self.direct)
     }
 
     /// Whether large requests go through `io_uring`.
@@ -176,6 +186,14 @@ impl Storage for DirectFile {
 
     fn writers(&self) -> io::Result<Option<Writers>> {
         self.buffered.writers()
+    }
+
+    fn requests_in_flight(&self) -> io::Result<bool> {
+        self.buffered.requests_in_flight()
+    }
+
+    fn drain_requests(&self) -> io::Result<()> {
+        self.buffered.drain_requests()
     }
 
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {

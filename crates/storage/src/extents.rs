@@ -4,6 +4,8 @@ use std::{fs::File, io, mem::size_of, os::fd::AsRawFd};
 
 /// `_IOWR('f', 11, struct fiemap)`, linux/fs.h.
 const FS_IOC_FIEMAP: u32 = 0xC020_660B;
+/// Has Btrfs wait for everything that is on its way into the file before it answers.
+const FIEMAP_FLAG_SYNC: u32 = 0x1;
 const FIEMAP_EXTENT_LAST: u32 = 0x1;
 const FIEMAP_EXTENT_SHARED: u32 = 0x2000;
 
@@ -44,7 +46,7 @@ const _: () = assert!(size_of::<Request>() == 32 + 56 * BATCH);
 pub(crate) fn any_shared(file: &File) -> Option<bool> {
     let mut start = 0;
     for _ in 0..MAX_BATCHES {
-        let request = extents_from(file, start).ok()?;
+        let request = extents_from(file, start, 0).ok()?;
         let extents = request.extents.get(..request.mapped_extents as usize)?;
         if extents.iter().any(|extent| extent.flags & FIEMAP_EXTENT_SHARED != 0) {
             return Some(true);
@@ -62,11 +64,16 @@ pub(crate) fn any_shared(file: &File) -> Option<bool> {
     None
 }
 
-fn extents_from(file: &File, start: u64) -> io::Result<Box<Request>> {
+/// Returns when all that was on its way into the file, past the page cache too, has got there (Btrfs).
+pub(crate) fn wait_for_ordered(file: &File) -> io::Result<()> {
+    extents_from(file, 0, FIEMAP_FLAG_SYNC).map(drop)
+}
+
+fn extents_from(file: &File, start: u64, flags: u32) -> io::Result<Box<Request>> {
     let mut request = Box::new(Request {
         start,
         length: u64::MAX - start,
-        flags: 0,
+        flags,
         mapped_extents: 0,
         extent_count: BATCH as u32,
         reserved: 0,

@@ -46,6 +46,7 @@ pub mod write_back;
 
 mod buffered;
 mod direct;
+mod drain;
 mod error;
 mod exclusive_ranges;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl")]

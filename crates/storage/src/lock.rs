@@ -1,4 +1,11 @@
 //! Keeping others off a file: an advisory lock, and a look at who has it open for writing.
+//!
+//! The lock of a job has two halves, far behind any offset that a file has. The lower one says that
+//! a job runs. The upper one says that requests may still reach the file: a job that writes past the
+//! page cache moves it onto the open file that its requests go through
+//! ([`FileLock::cover_requests_of`]). The kernel keeps that open file until the last request is
+//! complete, also when the process is long gone, and with it the lock. So whoever finds the lower half
+//! free and the upper one held knows that a killed job's requests are on their way.
 
 use std::{fs::File, io, os::fd::AsRawFd};
 
@@ -17,6 +24,30 @@ pub enum LockError {
     /// a file that is not open for writing.
     #[error("the file could not be locked")]
     Io(#[source] io::Error),
+}
+
+/// Where the upper half of a lock begins: behind every offset of data (2^60 bytes at most).
+const REQUESTS_START: libc::off_t = 1 << 62;
+
+/// A part of the range that a job locks.
+#[derive(Clone, Copy, Debug)]
+enum Part {
+    Whole,
+    /// Of the job itself.
+    Job,
+    /// Of the requests it has in flight.
+    Requests,
+}
+
+/// What keeps a file from being locked at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockHolder {
+    /// Nothing does.
+    Nobody,
+    /// A job that runs, or one that was killed and that the kernel has not ended yet.
+    Job,
+    /// Requests of a job that is gone: they can reach the file at any moment.
+    Requests,
 }
 
 /// A write lock over a whole file, released when dropped.
@@ -39,27 +70,44 @@ impl FileLock {
     /// See [`LockError`].
     pub fn exclusive(file: &File) -> Result<Self, LockError> {
         let file = file.try_clone().map_err(LockError::Io)?;
-        set_lock(&file, libc::F_WRLCK as libc::c_short).map_err(|error| {
-            let errno = error.raw_os_error();
-            if [Errno::AGAIN, Errno::ACCESS].iter().any(|held| errno == Some(held.raw_os_error())) {
-                LockError::HeldElsewhere
-            } else {
-                LockError::Io(error)
-            }
-        })?;
+        set_lock(&file, libc::F_WRLCK as libc::c_short, Part::Whole).map_err(held_or_other)?;
         Ok(Self { file })
+    }
+
+    /// Gives `requests`, another open of the same file, the upper half of this lock. It is released when
+    /// the kernel has closed that open file: not before every request that was made through it is
+    /// complete, whatever became of the process. Nobody can come in between, because the lower half stays.
+    ///
+    /// # Errors
+    /// See [`LockError`]; this lock then covers what it covered before, or is good for nothing.
+    pub fn cover_requests_of(&self, requests: &File) -> Result<(), LockError> {
+        set_lock(&self.file, libc::F_UNLCK as libc::c_short, Part::Requests).map_err(LockError::Io)?;
+        set_lock(requests, libc::F_WRLCK as libc::c_short, Part::Requests).map_err(|error| {
+            // As before. If somebody else took it meanwhile, so be it: the caller gives up then.
+            let _ = set_lock(&self.file, libc::F_WRLCK as libc::c_short, Part::Requests);
+            held_or_other(error)
+        })
+    }
+}
+
+fn held_or_other(error: io::Error) -> LockError {
+    let errno = error.raw_os_error();
+    if [Errno::AGAIN, Errno::ACCESS].iter().any(|held| errno == Some(held.raw_os_error())) {
+        LockError::HeldElsewhere
+    } else {
+        LockError::Io(error)
     }
 }
 
 impl Drop for FileLock {
     fn drop(&mut self) {
         // Closing the last descriptor would release it, too, but the caller's may stay open.
-        let _ = set_lock(&self.file, libc::F_UNLCK as libc::c_short);
+        let _ = set_lock(&self.file, libc::F_UNLCK as libc::c_short, Part::Whole);
     }
 }
 
-fn set_lock(file: &File, kind: libc::c_short) -> io::Result<()> {
-    let lock = whole_file(kind);
+fn set_lock(file: &File, kind: libc::c_short, part: Part) -> io::Result<()> {
+    let lock = lock_of(kind, part);
     // SAFETY: the descriptor is open, being borrowed from `file`, and `lock` is an initialised struct
     // that the kernel only reads, during the call.
     match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) } {
@@ -74,7 +122,24 @@ fn set_lock(file: &File, kind: libc::c_short) -> io::Result<()> {
 /// # Errors
 /// Those of `fcntl`.
 pub fn is_locked(file: &File) -> io::Result<bool> {
-    let mut lock = whole_file(libc::F_WRLCK as libc::c_short);
+    is_part_locked(file, Part::Whole)
+}
+
+/// As [`is_locked`], and by what.
+///
+/// # Errors
+/// Those of `fcntl`.
+pub fn lock_holder(file: &File) -> io::Result<LockHolder> {
+    // The lower half first. A job that begins between the two questions looks like requests for a moment, and
+    // is found when the lock is taken.
+    if is_part_locked(file, Part::Job)? {
+        return Ok(LockHolder::Job);
+    }
+    Ok(if is_part_locked(file, Part::Requests)? { LockHolder::Requests } else { LockHolder::Nobody })
+}
+
+fn is_part_locked(file: &File, part: Part) -> io::Result<bool> {
+    let mut lock = lock_of(libc::F_WRLCK as libc::c_short, part);
     // SAFETY: the descriptor is open, being borrowed from `file`, and `lock` is an initialised struct
     // that the kernel writes to only during the call.
     match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) } {
@@ -83,13 +148,18 @@ pub fn is_locked(file: &File) -> io::Result<bool> {
     }
 }
 
-fn whole_file(kind: libc::c_short) -> libc::flock {
+fn lock_of(kind: libc::c_short, part: Part) -> libc::flock {
+    let (start, len) = match part {
+        // 0 is "to the end, wherever that will be".
+        Part::Whole => (0, 0),
+        Part::Job => (0, REQUESTS_START),
+        Part::Requests => (REQUESTS_START, 0),
+    };
     libc::flock {
         l_type: kind,
         l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        // 0 is "to the end, wherever that will be".
-        l_len: 0,
+        l_start: start,
+        l_len: len,
         // Must be 0 for locks of this kind.
         l_pid: 0,
     }

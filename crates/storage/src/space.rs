@@ -116,7 +116,7 @@ pub(crate) fn allocate(file: &File, mode: FallocateFlags, offset: u64, len: u64)
     }
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
+pub(crate) fn is_unsupported(error: &io::Error) -> bool {
     [Errno::OPNOTSUPP, Errno::NOSYS].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 

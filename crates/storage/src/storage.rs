@@ -111,6 +111,25 @@ pub trait Storage: Send + Sync + Debug {
     /// still to be written stays, and takes another call later. Tells of no error and takes none from a sync.
     fn forget(&self, _offset: u64, _len: u64) {}
 
+    /// Whether requests of a process that is gone may still change the file, as far as the lock tells that
+    /// such requests hold ([`FileLock::cover_requests_of`](crate::lock::FileLock::cover_requests_of)).
+    ///
+    /// # Errors
+    /// Those of `fcntl`.
+    fn requests_in_flight(&self) -> io::Result<bool> {
+        Ok(false)
+    }
+
+    /// Returns when no request that was made before, by whomever, can change the file any more, as far as
+    /// the file system can wait for them. Content and length stay; the modification time may change.
+    /// Needs a file that is open for writing.
+    ///
+    /// # Errors
+    /// Those of `fallocate` and `ioctl`.
+    fn drain_requests(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Whether one large request is much faster than many small ones: many pieces are in flight at a time, and nothing is gained by
     /// the processor's caches.
     fn prefers_large_requests(&self) -> bool {

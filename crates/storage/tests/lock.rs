@@ -2,7 +2,7 @@
 
 use std::{fs::File, path::Path, process::Command};
 
-use pageseal_storage::lock::{FileLock, LockError, is_locked};
+use pageseal_storage::lock::{FileLock, LockError, LockHolder, is_locked, lock_holder};
 use tempfile::NamedTempFile;
 
 const PATH_FOR_CHILD: &str = "PAGESEAL_TEST_LOCK_PATH";
@@ -25,6 +25,38 @@ fn child_passes(test: &str, path: &Path) -> bool {
 
 fn path_for_child() -> std::path::PathBuf {
     std::env::var_os(PATH_FOR_CHILD).expect("run by another test").into()
+}
+
+/// What is left of a job that was killed: its own open file is gone, the one with requests in flight is not.
+#[test]
+fn the_upper_half_lives_as_long_as_the_open_file_of_the_requests() {
+    let temp = NamedTempFile::new().unwrap();
+    let [job, requests, next] = [(); 3].map(|()| open_for_writing(temp.path()));
+    let reader = File::open(temp.path()).unwrap();
+    let lock = FileLock::exclusive(&job).unwrap();
+    lock.cover_requests_of(&requests).unwrap();
+    assert_eq!(lock_holder(&reader).unwrap(), LockHolder::Job);
+    assert!(matches!(FileLock::exclusive(&next), Err(LockError::HeldElsewhere)));
+    drop((lock, job));
+    assert_eq!(lock_holder(&reader).unwrap(), LockHolder::Requests);
+    assert!(is_locked(&reader).unwrap());
+    assert!(matches!(FileLock::exclusive(&next), Err(LockError::HeldElsewhere)));
+    drop(requests);
+    assert_eq!(lock_holder(&reader).unwrap(), LockHolder::Nobody);
+    FileLock::exclusive(&next).unwrap();
+}
+
+#[test]
+fn a_half_that_cannot_be_moved_stays_where_it_was() {
+    let temp = NamedTempFile::new().unwrap();
+    let [job, next] = [(); 2].map(|()| open_for_writing(temp.path()));
+    let lock = FileLock::exclusive(&job).unwrap();
+    // A write lock wants a file that is open for writing.
+    let reader = File::open(temp.path()).unwrap();
+    assert!(matches!(lock.cover_requests_of(&reader), Err(LockError::Io(_))));
+    drop(reader);
+    assert!(matches!(FileLock::exclusive(&next), Err(LockError::HeldElsewhere)));
+    assert_eq!(lock_holder(&next).unwrap(), LockHolder::Job);
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::Sparse { path: path(), allocated_bytes: 0, len_bytes: 1 },
         Refusal::OpenForWriting { path: path() },
         Refusal::Locked { path: path() },
+        Refusal::RequestsInFlight { path: path() },
         Refusal::TargetExists { path: path() },
         Refusal::NoSealedSuffix { path: path() },
         Refusal::NameTooLong { path: path(), limit_bytes: 255 },

@@ -42,7 +42,7 @@ pub fn decrypt_in_place(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
-    let mut opened = open_for_change(Names::of(path)?, options.allow_links)?;
+    let mut opened = open_for_change(Names::of(path)?, options.allow_links, control)?;
     check_names(&opened, options)?;
     let sealed = {
         let target = &opened.target;

@@ -49,7 +49,7 @@ pub fn encrypt_in_place(
     let started = Instant::now();
     let chunk_log2 = check_options(recipients, options)?;
     let names = Names::of(path)?;
-    let opened = open_for_change(names, options.allow_links)?;
+    let opened = open_for_change(names, options.allow_links, control)?;
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;

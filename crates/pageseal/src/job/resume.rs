@@ -72,7 +72,7 @@ fn go_on(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     let names = existing_name(Names::of(path)?);
-    let mut opened = open_for_change(names, true)?;
+    let mut opened = open_for_change(names, true, control)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
     let journal = open_journal(&opened.target, place)?;
     // Nothing authenticates it yet; only speed depends on it.

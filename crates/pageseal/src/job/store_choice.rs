@@ -16,7 +16,7 @@ use crate::target::OpenedTarget;
 pub(crate) struct StoreChoice {
     pub(crate) io: Io,
     /// The file past the page cache, for [`Io::Direct`].
-    pub(crate) direct: Option<Arc<dyn Storage>>,
+    pub(crate) direct: Option<Arc<DirectFile>>,
     /// Whether the pages of what is done are given back, so that a file that does not fit pushes nothing else out of the cache. A job that
     /// is gone on with may be one of another store than this.
     pub(crate) drops_behind: bool,
@@ -74,14 +74,22 @@ pub(crate) fn choose_store(
             Err(reason) => return through_cache(Io::Buffered, reads_behind(), reason),
         },
     };
+    if !medium.waits_for_direct_requests() {
+        return through_cache(Io::Buffered, reads_behind(), cannot_wait(medium));
+    }
     match open_direct(file) {
         Ok(direct) => {
             let reason = reason + how_requests_go(&direct);
-            let direct: Option<Arc<dyn Storage>> = Some(Arc::new(direct));
-            StoreChoice { io: Io::Direct, direct, drops_behind, reader: None, reason }
+            StoreChoice { io: Io::Direct, direct: Some(Arc::new(direct)), drops_behind, reader: None, reason }
         }
         Err(error) => through_cache(Io::Buffered, reads_behind(), error.to_string()),
     }
+}
+
+/// Why nothing is written past the cache where a recovery could not wait for it.
+fn cannot_wait(medium: &Medium) -> String {
+    let name = medium.kind.name();
+    format!("{name} does not tell here when the direct requests of a killed process are complete")
 }
 
 /// Chooses the store, tells of a wish that could not be fulfilled, and makes the target ready for it.
@@ -92,11 +100,18 @@ pub(crate) fn prepare_store(
     window_len: u64,
     control: &Control<'_>,
 ) -> StoreChoice {
-    let store = choose_store(choice, &opened.file, &opened.medium, reads, window_len);
+    let mut store = choose_store(choice, &opened.file, &opened.medium, reads, window_len);
+    if let (Some(direct), Some(lock)) = (&store.direct, &opened.target.lock)
+        && let Err(error) = direct.hold_lock(lock)
+    {
+        let reason = format!("requests past the page cache cannot hold its lock: {error}");
+        store = choose_store(IoChoice::Buffered, &opened.file, &opened.medium, reads, window_len);
+        store.reason = reason;
+    }
     if choice == IoChoice::Direct && store.io != Io::Direct {
         control.progress.notice(&Notice::DirectRefused { reason: store.reason.clone() });
     }
-    opened.target.direct.clone_from(&store.direct);
+    opened.target.direct = store.direct.clone().map(|direct| direct as Arc<dyn Storage>);
     opened.target.drops_behind = store.drops_behind;
     opened.target.reader.clone_from(&store.reader);
     opened.target.store_reason.clone_from(&store.reason);
@@ -200,8 +215,7 @@ impl CacheUse {
         if self.fits() && !(is_cold && reads == Reads::Once) {
             return Err(format!("its {} fit into half of the available memory", size(len)));
         }
-        let overwrites =
-            matches!(medium.kind, FileSystemKind::Ext4 | FileSystemKind::Xfs | FileSystemKind::F2fs);
+        let overwrites = matches!(medium.kind, FileSystemKind::Ext4 | FileSystemKind::Xfs);
         if !overwrites || medium.copy_on_write {
             return Err(format!("{} does not overwrite blocks where they are", medium.kind.name()));
         }

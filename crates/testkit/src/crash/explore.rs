@@ -203,7 +203,10 @@ fn hash_of(path: &DefaultHasher, part: &impl Hash) -> u64 {
 /// Places of each store in order at which a kill is tried.
 const CUTS_IN_ORDER: usize = 3;
 
-/// What a process leaves that is killed at this operation: a write may have done whole pages of it, a store into a mapping any
+/// Kills in each write past the cache.
+const DIRECT_KILLS: u64 = 2;
+
+/// What a process leaves that is killed at this operation: a write past the cache may still be on its way, another may have done whole pages of it, a store into a mapping any
 /// bytes, or those up to some place if it goes in order.
 fn killed_states(moment: &Moment, generator: &mut Generator) -> Vec<((u8, u64), State)> {
     let mut states = vec![((0, 0), moment.after.clone())];
@@ -233,6 +236,14 @@ fn killed_states(moment: &Moment, generator: &mut Generator) -> Vec<((u8, u64), 
             for _ in 0..CUTS_IN_ORDER {
                 let end = *generator.pick(&places);
                 leave(3, end as u64, &bytes[..end]);
+            }
+        }
+        Storing::Direct => {
+            for number in 0..DIRECT_KILLS {
+                let mut state = before.clone();
+                let seed = generator.next_u64();
+                state.write_direct_killed(*inode, *offset, bytes, &mut Generator::new(seed));
+                states.push(((4, number), state));
             }
         }
         Storing::Call if bytes.len() > 8 * SECTOR => {

@@ -7,6 +7,7 @@ use pageseal::simulation::{Choices, SMALL_WINDOW_BYTES, Sizes};
 use pageseal::{IoChoice, JobKeyMode, Suite};
 
 use crate::Generator;
+use crate::disk::Waits;
 
 /// What is done to the file while crashes happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,6 +168,8 @@ pub struct Scenario {
     pub verify_first: bool,
     /// Whether the file is too long for the page cache, so that what is done leaves it.
     pub drops_behind: bool,
+    /// Who can wait for requests of a process that is gone.
+    pub waits: Waits,
 }
 
 /// One in so many seeds has chunks and windows of the product's sizes.
@@ -201,6 +204,7 @@ impl Scenario {
             holes: generator.below(4) == 0,
             verify_first: generator.below(2) == 0,
             drops_behind: cell.store == Store::Buffered && generator.below(2) == 0,
+            waits: waits_of(seed / cells.len() as u64),
         }
     }
 
@@ -219,6 +223,7 @@ impl Scenario {
             holes: false,
             verify_first: (number / cells.len() as u64).is_multiple_of(2),
             drops_behind: cell.store == Store::Buffered && (number / 3).is_multiple_of(2),
+            waits: waits_of(number / 2),
         }
     }
 
@@ -235,10 +240,15 @@ impl Scenario {
     }
 
     /// Names the configuration, without the seed.
-    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, [bool; 4]) {
-        let flags = [self.go_back, self.holes, self.verify_first, self.drops_behind];
+    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, [bool; 5]) {
+        let drains = self.waits == Waits::Drain;
+        let flags = [self.go_back, self.holes, self.verify_first, self.drops_behind, drains];
         (self.cell, self.sizes, self.data_len, self.job_key as u8, flags)
     }
+}
+
+fn waits_of(number: u64) -> Waits {
+    if number.is_multiple_of(2) { Waits::Lock } else { Waits::Drain }
 }
 
 #[cfg(test)]

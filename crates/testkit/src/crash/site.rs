@@ -121,6 +121,7 @@ impl<'k> Site<'k> {
     ) -> Self {
         let inode = [PLAIN, SEALED].iter().find_map(|name| state.inode_of(name)).unwrap_or(0);
         let disk = SimDisk::at(state, seed);
+        disk.set_waits(scenario.waits);
         let surroundings = SimSurroundings::new(disk.clone(), seed ^ 0xA11, history.past);
         let History { faults, restarted, .. } = history;
         Site { scenario, disk, keys, surroundings, plaintext, inode, faults, restarted, moved: false }
@@ -233,6 +234,8 @@ impl<'k> Site<'k> {
     pub fn recover_and_judge(&mut self) -> Result<Ending, String> {
         let had_journal = self.has_journal();
         let ending = self.recover()?;
+        // What a killed process asked for gets there in the end, whatever was said of the file before.
+        self.disk.land_requests();
         if ending == Ending::Whole {
             self.judge(had_journal)?;
             // What is called done must not need any more luck. Where nothing was left to do, nothing was called done: a name that

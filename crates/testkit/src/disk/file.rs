@@ -26,7 +26,7 @@ enum Way {
 }
 
 /// Pages, in bytes: a killed write ends at one.
-const PAGE: usize = 4096;
+pub(super) const PAGE: usize = 4096;
 /// One read or write in so many is done in two parts, as where the first is short.
 const SHORT: u64 = 8;
 
@@ -67,8 +67,12 @@ impl SimFile {
                 Err(no_space())
             }
             Step::Work => {
-                machine.write(inode, offset, bytes, Storing::Call);
+                machine.write(inode, offset, bytes, self.storing());
                 Ok(())
+            }
+            Step::Fail(Fault::Kill) if self.way == Way::Direct => {
+                machine.state.write_direct_killed(inode, offset, bytes, &mut machine.generator);
+                Err(error())
             }
             Step::Fail(Fault::Kill) => {
                 machine.do_part(inode, offset, bytes);
@@ -79,6 +83,10 @@ impl SimFile {
                 Err(error())
             }
         })
+    }
+
+    fn storing(&self) -> Storing {
+        if self.way == Way::Direct { Storing::Direct } else { Storing::Call }
     }
 
     /// Part of a read, as a short one returns.
@@ -275,6 +283,17 @@ impl Storage for SimFile {
 
     fn as_mapped(&self) -> Option<&dyn MappedRange> {
         (self.way == Way::Mapping).then_some(self)
+    }
+
+    fn requests_in_flight(&self) -> io::Result<bool> {
+        self.with(|machine, inode| Ok(machine.lock_says_in_flight(inode)))
+    }
+
+    fn drain_requests(&self) -> io::Result<()> {
+        self.with(|machine, _| {
+            machine.drain();
+            Ok(())
+        })
     }
 
     fn prefers_large_requests(&self) -> bool {

@@ -5,6 +5,7 @@ mod choice;
 mod fault;
 mod file;
 mod folder;
+mod in_flight;
 mod inode;
 mod state;
 mod trace;
@@ -18,6 +19,7 @@ pub use choice::{Choice, Choices, Subject, combinations};
 pub use fault::{FOREIGN, Fault, ForeignWrite, Meddling, RENAMED};
 pub use file::SimFile;
 pub use folder::SimFolder;
+pub use in_flight::Waits;
 pub use inode::SECTOR;
 pub use state::State;
 pub(crate) use trace::places_of_a_cut;
@@ -69,6 +71,8 @@ struct Machine {
     last_read: Option<(u64, usize, usize)>,
     /// What another process wrote.
     foreign_writes: Vec<ForeignWrite>,
+    /// Who can wait for requests of a process that is gone.
+    waits: Waits,
 }
 
 impl fmt::Debug for SimDisk {
@@ -101,6 +105,7 @@ impl SimDisk {
             loses_all: false,
             last_read: None,
             foreign_writes: Vec::new(),
+            waits: Waits::default(),
         };
         SimDisk { machine: Arc::new(Mutex::new(machine)), turns: Arc::new(Turns::new(seed ^ 0x7124)) }
     }
@@ -197,6 +202,16 @@ impl SimDisk {
         self.lock().loses_all = true;
     }
 
+    /// Decides who can wait for requests of a process that is gone.
+    pub fn set_waits(&self, waits: Waits) {
+        self.lock().waits = waits;
+    }
+
+    /// What is on its way to the disk gets there, however long that takes.
+    pub fn land_requests(&self) {
+        self.lock().state.land_all();
+    }
+
     /// Whether the system has stopped and waits for [`SimDisk::restart`] or [`SimDisk::next_process`].
     pub fn is_dead(&self) -> bool {
         self.lock().dead
@@ -287,6 +302,7 @@ impl Machine {
             return Err(error());
         }
         self.operations += 1;
+        self.let_requests_land();
         let due = self.faults.iter().find(|(at, _)| *at == self.operations).map(|(_, fault)| *fault);
         match due {
             Some(fault) => match fault {

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use super::choice::{Choices, Subject};
+use super::in_flight::Request;
 use super::inode::Inode;
 use super::trace::Storing;
 
@@ -23,6 +24,8 @@ pub struct State {
     pub(super) job_keys: BTreeMap<[u8; 16], [u8; 32]>,
     /// Files whose name was removed; their sectors are free, and still there.
     removed: Vec<Arc<Inode>>,
+    /// Writes of processes that are gone.
+    pub(super) in_flight: Vec<Request>,
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +97,8 @@ impl State {
 
     /// The power goes and comes back: what is there is what the medium had. Memory is empty.
     pub fn cut(&mut self, choices: &mut Choices) {
+        // Each sector of what was on its way is there or not, as of what lay in the cache.
+        self.land_all();
         let mut names = self.durable_names.clone();
         for (number, change) in std::mem::take(&mut self.name_changes).iter().enumerate() {
             if choices.pick(Subject::Name(number), 2) == 1 {
@@ -127,7 +132,7 @@ impl State {
         let inode = self.inode(inode);
         match how {
             Storing::Mapped | Storing::MappedInOrder => inode.store_mapped(offset as usize, bytes),
-            Storing::Call => inode.write(offset as usize, bytes),
+            Storing::Call | Storing::Direct => inode.write(offset as usize, bytes),
         }
     }
 

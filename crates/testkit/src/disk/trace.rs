@@ -9,6 +9,8 @@ use super::state::State;
 pub enum Storing {
     /// By a system call.
     Call,
+    /// By a system call past the page cache, which goes on when the process is killed.
+    Direct,
     /// By instructions, in any order.
     Mapped,
     /// By instructions, in the order of addresses.

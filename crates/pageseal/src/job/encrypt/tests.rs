@@ -49,7 +49,7 @@ fn seal(resilience: ResilienceChoice, drops_behind: bool) -> Option<Cached> {
     let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
     let path = folder.path().join("a.bin");
     std::fs::write(&path, vec![7; LEN as usize]).unwrap();
-    let mut opened = open_for_change(Names::of(&path).unwrap(), false).unwrap();
+    let mut opened = open_for_change(Names::of(&path).unwrap(), false, &Control::silent()).unwrap();
     if opened.medium.kind == FileSystemKind::Tmpfs || cached_bytes(&opened.file, 0, LEN).is_none() {
         println!("SKIPPED: nothing is told of the page cache here, or a file system in memory");
         return None;
