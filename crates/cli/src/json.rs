@@ -97,7 +97,9 @@ struct JournalObject {
     resilience: &'static str,
     phase: &'static str,
     rolling_back: bool,
-    done_bytes: u64,
+    /// Null where nothing says it.
+    done_bytes: Option<u64>,
+    in_flight_bytes: u64,
     total_bytes: u64,
 }
 
@@ -218,6 +220,7 @@ impl ResultObject {
                 phase: journal.phase,
                 rolling_back: journal.rolling_back,
                 done_bytes: journal.done_bytes,
+                in_flight_bytes: journal.in_flight_bytes,
                 total_bytes: journal.total_bytes,
             }),
             plan,

@@ -40,6 +40,6 @@ pub use log::{Authenticator, Log};
 pub use mark::SettledMark;
 pub use open::UnverifiedJournal;
 pub use payload::PayloadWriter;
-pub use replay::{Inspection, Replay};
+pub use replay::{Inspection, Replay, UnverifiedProgress};
 pub use watermark::{start_of_window, watermark_after};
 pub use window::{CommittedWindow, RingSlot, WindowPlan};

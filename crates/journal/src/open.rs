@@ -17,7 +17,7 @@ use crate::blocks::try_to_say_lost;
 use crate::error::{Contradiction, JournalError, LogOperation, Part};
 use crate::journal::Journal;
 use crate::log::{Authenticator, LatchingLog, Log};
-use crate::replay::{Inspection, Replay, decide};
+use crate::replay::{Inspection, Replay, UnverifiedProgress, decide};
 
 /// A journal as it lies there. **Nothing of it is to be believed** before [`UnverifiedJournal::verify`], except for
 /// finding the key: superblock, slots and key area are what that takes.
@@ -108,6 +108,24 @@ impl UnverifiedJournal {
     pub fn phase_unverified(&self) -> Option<PhaseRecord> {
         let intact = self.phases.iter().filter_map(|phase| phase.ok());
         intact.max_by_key(|phase| phase.sequence)
+    }
+
+    /// How far the job is, by its phase and its newest intact record, without a key. Also of a job that is running:
+    /// the phase is that of when the journal was opened, the records are read now, and one that is being written is
+    /// passed over. `None` if the journal was never completely made.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn progress_unverified(&self) -> Result<Option<UnverifiedProgress>, JournalError> {
+        let Some(phase) = self.phase_unverified() else { return Ok(None) };
+        let mut records = Vec::new();
+        if self.header.record_kind != RecordKind::None {
+            for slot in 0..self.header.ring_slots {
+                let bytes = self.read_record(slot)?;
+                records.extend(bytes.and_then(|bytes| WindowRecord::parse(&bytes, &self.header).ok()));
+            }
+        }
+        Ok(Some(UnverifiedProgress::new(&self.header, phase, records)))
     }
 
     /// Checks all MACs and says what the job is at, without writing a byte.

@@ -37,6 +37,48 @@ pub struct Inspection {
     pub in_flight: Vec<WindowRecord>,
 }
 
+/// How far a job is, as somebody sees who has no key. Nothing of it is authenticated, so it is for telling people only;
+/// nothing may be stored upon it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UnverifiedProgress {
+    /// The phase that counts.
+    pub phase: PhaseRecord,
+    /// Chunks, from the start of the file, that are in the job's new form, at least. `None` while a job without
+    /// records is between two phases: nothing says it then.
+    pub watermark: Option<u64>,
+    /// The watermark when all windows are settled that are recorded. The same as `watermark` where none is in flight.
+    pub frontier: Option<u64>,
+}
+
+impl UnverifiedProgress {
+    /// Of a job that may be running while it is looked at, so the records may be newer than the phase, and need not
+    /// follow on one another: the newest of them says all.
+    pub(crate) fn new(
+        header: &JournalHeader,
+        phase: PhaseRecord,
+        records: impl IntoIterator<Item = WindowRecord>,
+    ) -> Self {
+        let chunks = header.geometry.chunk_count();
+        let in_windows = phase.phase == Phase::Running;
+        if header.record_kind == RecordKind::None && in_windows && !phase.clean {
+            return Self { phase, watermark: None, frontier: None };
+        }
+        let of_this_job =
+            |record: &WindowRecord| record.job_id == header.job_id && record.direction == phase.direction;
+        let newest = records
+            .into_iter()
+            .filter(|record| in_windows && of_this_job(record) && record.sequence > phase.window_sequence)
+            .max_by_key(|record| record.sequence);
+        let by_phase = phase.watermark.min(chunks);
+        let (watermark, frontier) = newest.map_or((by_phase, by_phase), |record| {
+            let count = record.chunks.len() as u64;
+            let settled = if record.retired > phase.window_sequence { record.watermark } else { by_phase };
+            (settled.min(chunks), watermark_after(record.direction, record.first_chunk, count).min(chunks))
+        });
+        Self { phase, watermark: Some(watermark), frontier: Some(frontier) }
+    }
+}
+
 /// Draws the conclusion from authentic parts. `records` are those of all intact ring slots, by sequence.
 pub(crate) fn decide(
     header: &JournalHeader,

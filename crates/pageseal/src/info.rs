@@ -11,7 +11,7 @@ use pageseal_storage::{BufferedFile, Storage};
 
 use crate::control::Notice;
 use crate::error::{Damage, OpenError};
-use crate::job::{FileLog, journal_place, public_kind, resilience_name};
+use crate::job::{FileLog, done_bytes, journal_place, public_kind, resilience_name};
 use crate::names::Names;
 use crate::report::JobKind;
 use crate::sealed::{Located, SuperblockCopy, agree, locate, read_slots};
@@ -59,8 +59,11 @@ pub struct JournalInfo {
     pub phase: &'static str,
     /// Whether the job is being undone.
     pub rolling_back: bool,
-    /// Bytes that are surely converted; windows in flight are not counted.
-    pub done_bytes: u64,
+    /// Bytes that are converted for certain. Also of a job that is running or was killed. `None` for a job without
+    /// records (`--resilience none`) that was not stopped on request: nothing says it.
+    pub done_bytes: Option<u64>,
+    /// Bytes of the windows that are recorded and not known to be converted: being worked on, or left so.
+    pub in_flight_bytes: u64,
     /// Bytes of plaintext.
     pub total_bytes: u64,
 }
@@ -190,11 +193,11 @@ fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<Option<JournalI
     let log = FileLog(Arc::new(BufferedFile::new(file)));
     let Ok(journal) = Journal::open(Arc::new(log), &Limits::PRODUCTION) else { return Ok(None) };
     let header = journal.header();
-    let Some(phase) = journal.phase_unverified() else { return Ok(None) };
-    let geometry = &header.geometry;
-    let watermark = phase.watermark.min(geometry.chunk_count());
-    let below = if watermark == 0 { 0 } else { geometry.bytes_of_chunks(0, watermark).1 };
-    let rolling_back = phase.direction == Direction::Backward;
+    // A record that cannot be read says as much as none.
+    let Ok(Some(progress)) = journal.progress_unverified() else { return Ok(None) };
+    let phase = progress.phase;
+    let done = |watermark| done_bytes(&header.geometry, phase.direction, watermark);
+    let done_bytes = progress.watermark.map(done);
     Ok(Some(JournalInfo {
         path: place.path,
         kind: public_kind(header.job),
@@ -207,8 +210,13 @@ fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<Option<JournalI
             Phase::Truncating => "TRUNCATING",
             Phase::Finished => "FINISHED",
         },
-        rolling_back,
-        done_bytes: if rolling_back { geometry.data_len() - below } else { below },
-        total_bytes: geometry.data_len(),
+        rolling_back: phase.direction == Direction::Backward,
+        done_bytes,
+        in_flight_bytes: progress
+            .frontier
+            .map(done)
+            .zip(done_bytes)
+            .map_or(0, |(end, start)| end.saturating_sub(start)),
+        total_bytes: header.geometry.data_len(),
     }))
 }

@@ -96,14 +96,27 @@ fn slot_text(slot: &SlotInfo) -> String {
 
 fn journal_text(journal: &JournalInfo) -> String {
     format!(
-        "{}: {}{}, {}, phase {}, {} % done (read without a key, not authenticated)",
+        "{}: {}{}, {}, phase {}, {} (read without a key, not authenticated)",
         shown_path(&journal.path),
         if journal.rolling_back { "undoing an " } else { "" },
         job_name(journal.kind),
         journal.resilience,
         journal.phase,
-        percent(journal.done_bytes, journal.total_bytes)
+        progress_text(journal)
     )
+}
+
+/// `42 % done, 9 % in flight`: what is in flight is being worked on, or was when the job was killed.
+fn progress_text(journal: &JournalInfo) -> String {
+    let Some(done_bytes) = journal.done_bytes else {
+        return "how far is not recorded with this resilience until it stops".into();
+    };
+    let done = percent(done_bytes, journal.total_bytes);
+    let begun = percent(done_bytes.saturating_add(journal.in_flight_bytes), journal.total_bytes);
+    match journal.in_flight_bytes {
+        0 => format!("{done} % done"),
+        _ => format!("{done} % done, {} % in flight", begun - done),
+    }
 }
 
 /// What to do with a file in the middle of a job.

@@ -14,7 +14,7 @@ use pageseal_storage::Folder;
 
 use super::context::{JobContext, SYNCING, Side, io_cause};
 use super::pipeline::{self, RunEnd};
-use super::{finish, public_kind};
+use super::{done_bytes, finish, public_kind};
 use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause, JobError};
 use crate::names::Names;
@@ -179,12 +179,7 @@ impl ActiveJob {
     /// Bytes of plaintext that are done in this direction, and all that there are to do.
     fn done_bytes(&self, direction: Direction, watermark: u64) -> (u64, u64) {
         let geometry = &self.context.geometry;
-        let total = geometry.data_len();
-        let below = if watermark == 0 { 0 } else { geometry.bytes_of_chunks(0, watermark).1 };
-        match direction {
-            Direction::Forward => (below, total),
-            Direction::Backward => (total - below, total),
-        }
+        (done_bytes(geometry, direction, watermark), geometry.data_len())
     }
 
     /// The error of a job that has begun and can be resumed.

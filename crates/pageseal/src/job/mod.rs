@@ -49,6 +49,19 @@ pub(crate) fn public_kind(kind: pageseal_format::journal::JobKind) -> crate::rep
     }
 }
 
+/// Bytes of plaintext that a job in this direction has done, by its watermark in chunks.
+pub(crate) fn done_bytes(
+    geometry: &pageseal_format::Geometry,
+    direction: pageseal_format::journal::Direction,
+    watermark: u64,
+) -> u64 {
+    let below = if watermark == 0 { 0 } else { geometry.bytes_of_chunks(0, watermark).1 };
+    match direction {
+        pageseal_format::journal::Direction::Forward => below,
+        pageseal_format::journal::Direction::Backward => geometry.data_len() - below,
+    }
+}
+
 /// What the hand-over is built from; its tests build it from something else.
 mod sync {
     pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};

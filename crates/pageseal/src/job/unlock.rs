@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use pageseal_crypto::{DerivedKeys, FileKey, Suite};
-use pageseal_format::journal::{Direction, JobKind, JournalHeader, PhaseRecord};
+use pageseal_format::journal::{Direction, JobKind, JournalHeader};
 use pageseal_format::limits::SUPERBLOCK_LEN;
 use pageseal_format::{FileState, Superblock};
-use pageseal_journal::{Journal, JournalError, Replay, UnverifiedJournal};
+use pageseal_journal::{Journal, JournalError, Replay, UnverifiedJournal, UnverifiedProgress};
 use pageseal_storage::Storage;
 use pageseal_storage::secrets::effective_user;
 
 use super::active::JournalPlace;
 use super::begin::keep_from_swap;
 use super::journal_file::{FileLog, JournalAuthenticator};
-use super::{job_key, public_kind};
+use super::{done_bytes, job_key, public_kind};
 use crate::error::{Damage, InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::{Identities, unwrap_slots};
 use crate::sealed::{
@@ -109,21 +109,17 @@ fn journal_unwritable(
     target: &Target,
     place: &JournalPlace,
     header: &JournalHeader,
-    phase: Option<PhaseRecord>,
+    progress: Option<UnverifiedProgress>,
     error: JournalError,
 ) -> JobError {
-    let total_bytes = header.geometry.data_len();
-    let rolling_back = phase.is_some_and(|phase| phase.direction == Direction::Backward);
-    let below = match phase.map_or(0, |phase| phase.watermark.min(header.geometry.chunk_count())) {
-        0 => 0,
-        watermark => header.geometry.bytes_of_chunks(0, watermark).1,
-    };
+    let direction = progress.map_or(Direction::Forward, |progress| progress.phase.direction);
+    let watermark = progress.and_then(|progress| progress.watermark).unwrap_or(0);
     JobError::Interrupted {
         path: target.path.clone(),
         kind: public_kind(header.job),
-        rolling_back,
-        done_bytes: if rolling_back { total_bytes - below } else { below },
-        total_bytes,
+        rolling_back: direction == Direction::Backward,
+        done_bytes: done_bytes(&header.geometry, direction, watermark),
+        total_bytes: header.geometry.data_len(),
         journal: place.path.clone(),
         cause: InterruptCause::Journal { source: Box::new(error) },
     }
@@ -173,13 +169,14 @@ pub(super) fn unlock(
     let keys = Arc::new(authenticate(&target.path, superblock, suite, &key)?);
     keep_from_swap(&keys);
     check_macs(&place.path, &copy, &slots, &keys.metadata)?;
-    let phase = journal.phase_unverified();
+    // Before the journal is taken: it is for the words of an error only.
+    let progress = journal.progress_unverified().ok().flatten();
     let (journal, replay) =
         journal.verify(Arc::new(JournalAuthenticator(Arc::clone(&keys)))).map_err(|error| match error {
             JournalError::Unprotected { .. } => {
                 OpenError::Damaged { path: target.path.clone(), damage: Damage::Unprotected }.into()
             }
-            JournalError::Io { .. } => journal_unwritable(target, place, &header, phase, error),
+            JournalError::Io { .. } => journal_unwritable(target, place, &header, progress, error),
             other => journal_damage(place, &other),
         })?;
     let resting = match header.job {
