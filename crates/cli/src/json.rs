@@ -112,6 +112,27 @@ struct ErrorObject {
     chunk: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     offset_bytes: Option<u64>,
+    #[serde(flatten)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<DamagedObject>,
+}
+
+/// All chunks that are damaged.
+#[derive(Debug, Serialize)]
+struct DamagedObject {
+    damaged_chunks: u64,
+    damaged_ranges: Vec<RangeObject>,
+    damaged_ranges_left_out: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct RangeObject {
+    first_chunk: u64,
+    chunks: u64,
+    offset_bytes: u64,
+    /// Not of a single chunk, which may be the last and short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    len_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -236,20 +257,47 @@ fn error_object(failure: &Failure, situation: &Situation<'_>) -> ErrorObject {
         remedy: remedy(failure, situation),
         chunk,
         offset_bytes,
+        damaged: damage_of(failure).and_then(damaged_object),
     }
+}
+
+/// The damage that the failure is about.
+fn damage_of(failure: &Failure) -> Option<&Damage> {
+    match failure {
+        Failure::Job(JobError::Open(OpenError::Damaged { damage, .. })) => Some(damage),
+        Failure::Job(JobError::Interrupted { cause: InterruptCause::Damaged(damage), .. }) => Some(damage),
+        _ => None,
+    }
+}
+
+fn damaged_object(damage: &Damage) -> Option<DamagedObject> {
+    let (count, ranges, left_out) = match damage {
+        Damage::Chunk { chunk, offset } => {
+            let (first_chunk, offset_bytes) = (*chunk, *offset);
+            (1, vec![RangeObject { first_chunk, chunks: 1, offset_bytes, len_bytes: None }], 0)
+        }
+        Damage::Chunks { count, ranges, ranges_left_out } => {
+            let object = |range: &pageseal::DamagedRange| RangeObject {
+                first_chunk: range.first_chunk,
+                chunks: range.chunks,
+                offset_bytes: range.offset,
+                len_bytes: Some(range.len_bytes),
+            };
+            (*count, ranges.iter().map(object).collect(), *ranges_left_out)
+        }
+        _ => return None,
+    };
+    Some(DamagedObject { damaged_chunks: count, damaged_ranges: ranges, damaged_ranges_left_out: left_out })
 }
 
 /// Chunk and offset in bytes, where the failure has a place.
 fn place(failure: &Failure) -> (Option<u64>, Option<u64>) {
     match failure {
-        Failure::Job(JobError::Open(OpenError::Damaged { damage, .. })) => damage_place(damage),
-        Failure::Job(JobError::Open(OpenError::Io { offset, .. })) => (None, Some(*offset)),
-        Failure::Job(JobError::Interrupted { cause, .. }) => match cause {
-            InterruptCause::Damaged(damage) => damage_place(damage),
-            InterruptCause::Io { offset, .. } => (None, Some(*offset)),
-            _ => (None, None),
-        },
-        _ => (None, None),
+        Failure::Job(
+            JobError::Open(OpenError::Io { offset, .. })
+            | JobError::Interrupted { cause: InterruptCause::Io { offset, .. }, .. },
+        ) => (None, Some(*offset)),
+        failure => damage_of(failure).map_or((None, None), damage_place),
     }
 }
 
@@ -259,7 +307,9 @@ fn damage_place(damage: &Damage) -> (Option<u64>, Option<u64>) {
         | Damage::NeitherOldNorNew { chunk, offset }
         | Damage::NotAsClaimed { chunk, offset }
         | Damage::Ambiguous { chunk, offset } => (Some(chunk), Some(offset)),
-        Damage::Chunks { first_chunk, offset, .. } => (Some(first_chunk), Some(offset)),
+        Damage::Chunks { ref ranges, .. } => {
+            ranges.first().map(|range| (range.first_chunk, range.offset)).unzip()
+        }
         Damage::Table { chunk } => (Some(chunk), None),
         Damage::Padding { offset } => (None, Some(offset)),
         Damage::ForeignBytes { trailer_end, .. } => (None, Some(trailer_end)),

@@ -55,6 +55,20 @@ impl<'a> Situation<'a> {
         words
     }
 
+    /// The keys of a command that opens the file, each with a space behind it. Where none were named, a word stands
+    /// for one, unless the file was opened all the same: then a passphrase was typed, and will be asked for again.
+    fn key_words(&self, was_opened: bool) -> String {
+        let without_journal = Situation { journal: None, ..*self };
+        let words = without_journal.option_words();
+        let was_typed = was_opened && self.keys.is_some();
+        if words.is_empty() && !was_typed { "-i IDENTITY ".into() } else { words }
+    }
+
+    /// Whether there is no file to name in a command.
+    fn is_of_pipe(&self) -> bool {
+        self.file == Some(Path::new("-"))
+    }
+
     fn resume(&self, kind: JobKind, path: &Path) -> String {
         let word = if kind == JobKind::Decrypt { "--decrypt " } else { "" };
         format!("`pageseal resume {word}{}{}`", self.option_words(), shell_quote(path))
@@ -290,6 +304,8 @@ fn of_open(error: &OpenError, situation: &Situation<'_>) -> String {
 }
 
 fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String {
+    // What a pipe brought lies in a file somewhere else.
+    let path = if situation.is_of_pipe() { Path::new("FILE") } else { path };
     let file = shell_quote(path);
     let import = format!("`pageseal trailer import --from TRAILER -i IDENTITY {file}`");
     match damage {
@@ -309,12 +325,7 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         Damage::WrongMac { .. } => format!(
             "do not trust this file: restore a backup, or put an exported trailer back: {import}"
         ),
-        Damage::Chunk { .. } | Damage::Chunks { .. } if situation.command == "verify" => {
-            "restore those bytes from a backup of the sealed file".into()
-        }
-        Damage::Chunk { .. } | Damage::Chunks { .. } => format!(
-            "restore those bytes from a backup of the sealed file; `pageseal verify {file}` counts all damaged chunks"
-        ),
+        Damage::Chunk { .. } | Damage::Chunks { .. } => of_damaged_chunks(damage, path, situation),
         Damage::Padding { .. } => "somebody wrote into the file: restore a backup".into(),
         Damage::NeitherOldNorNew { .. } | Damage::Ambiguous { .. } => {
             "keep file and journal as they are and copy both before trying anything else; restore that block from a \
@@ -337,6 +348,18 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         }
         _ => "restore a backup".into(),
     }
+}
+
+/// All of them were looked at, but by a run that stops at the first one.
+fn of_damaged_chunks(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String {
+    let restore = "restore those bytes from a backup of the sealed file";
+    let json = match damage {
+        Damage::Chunks { .. } if damage.to_string().ends_with("more ranges") => "--json ",
+        Damage::Chunk { .. } if situation.command == "decrypt" => "",
+        _ => return restore.into(),
+    };
+    let verify = format!("pageseal verify {json}{}", situation.key_words(true));
+    format!("{restore}; `{verify}{}` names all of them", shell_quote(path))
 }
 
 fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {

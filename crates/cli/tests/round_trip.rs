@@ -155,10 +155,54 @@ fn damage_is_found_named_and_outweighs_everything_else() {
     assert_eq!(objects[1]["error"]["chunk"], 2);
     assert_eq!(objects[1]["error"]["offset_bytes"], 2 * 65_536);
     assert_eq!(objects[2]["error"]["class"], "refused");
+    let one = serde_json::json!([{"first_chunk": 2, "chunks": 1, "offset_bytes": 2 * 65_536}]);
+    assert_eq!(objects[1]["error"]["damaged_ranges"], one);
 
     let refused = folder.run(["decrypt", "-i", "key.txt", "bad.sealed"]);
     assert_eq!(code(&refused), 4);
     assert_eq!(folder.read("bad.sealed"), bytes, "a damaged file is refused with no byte changed");
+}
+
+#[test]
+fn all_damaged_chunks_are_named() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("a", &content(40 * 65_536 + 10));
+    folder.succeed(["encrypt", "-q", "-r", &recipient, "a"]);
+    let mut bytes = folder.read("a.sealed");
+    for chunk in [2, 5, 6, 40] {
+        bytes[chunk * 65_536 + 5] ^= 1;
+    }
+    folder.write("a.sealed", &bytes);
+    let named = "4 chunks are damaged or were tampered with: chunk 2 (65536 bytes at offset 131072), \
+                 chunks 5 to 6 (131072 bytes at offset 327680), chunk 40 (10 bytes at offset 2621440)\n";
+    for command in ["verify", "decrypt"] {
+        let output = folder.run([command, "-i", "key.txt", "--json", "a.sealed"]);
+        assert_eq!(code(&output), 4);
+        assert!(stderr(&output).contains(named), "{}", stderr(&output));
+        let object: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let error = &object["error"];
+        assert_eq!(error["damaged_chunks"], 4);
+        assert_eq!(error["damaged_ranges_left_out"], 0);
+        let ranges = serde_json::json!([
+            {"first_chunk": 2, "chunks": 1, "offset_bytes": 2 * 65_536, "len_bytes": 65_536},
+            {"first_chunk": 5, "chunks": 2, "offset_bytes": 5 * 65_536, "len_bytes": 131_072},
+            {"first_chunk": 40, "chunks": 1, "offset_bytes": 40 * 65_536, "len_bytes": 10},
+        ]);
+        assert_eq!(error["damaged_ranges"], ranges);
+    }
+
+    // In more pieces than anybody reads.
+    for chunk in (0..40).step_by(2).filter(|chunk| ![2, 6].contains(chunk)) {
+        bytes[chunk * 65_536 + 5] ^= 1;
+    }
+    folder.write("a.sealed", &bytes);
+    let output = folder.run(["verify", "-i", "key.txt", "a.sealed"]);
+    assert!(stderr(&output).contains(", and 4 more ranges\n"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("`pageseal verify --json -i key.txt a.sealed` names all of them"));
+    let output = folder.run(["verify", "--json", "-i", "key.txt", "a.sealed"]);
+    let object: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(object["error"]["damaged_chunks"], 22);
+    assert_eq!(object["error"]["damaged_ranges"].as_array().unwrap().len(), 20);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::damaged_chunks::{DamagedRange, shown_ranges};
 use crate::keys::KeyError;
 use crate::report::JobKind;
 
@@ -370,15 +371,15 @@ pub enum Damage {
     },
     /// Several chunks do not authenticate.
     #[error(
-        "{count} chunks are damaged or were tampered with, the first is chunk {first_chunk} at offset {offset}"
+        "{count} chunks are damaged or were tampered with: {}", shown_ranges(ranges, *ranges_left_out)
     )]
     Chunks {
         /// How many.
         count: u64,
-        /// Index of the first.
-        first_chunk: u64,
-        /// Its offset in bytes.
-        offset: u64,
+        /// Which, in ascending order.
+        ranges: Vec<DamagedRange>,
+        /// Ranges that are not in `ranges`, because there are more than 65,536.
+        ranges_left_out: u64,
     },
     /// A table entry or its padding is malformed.
     #[error("the chunk table is malformed at chunk {chunk}")]

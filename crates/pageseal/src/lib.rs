@@ -24,6 +24,7 @@
 mod ahead;
 pub mod bench;
 mod control;
+mod damaged_chunks;
 pub mod demo;
 mod error;
 mod info;
@@ -46,6 +47,7 @@ mod trailer_backup;
 mod verify;
 
 pub use control::{Cancellation, Control, Notice, Progress, Silent, Stage, Step, StepSpan};
+pub use damaged_chunks::DamagedRange;
 pub use error::{Damage, ErrorClass, InterruptCause, JobError, OpenError, Refusal};
 pub use info::{FileStatus, Info, JournalInfo, SlotInfo, info};
 pub use job::{decrypt_in_place, encrypt_in_place, resume, rollback};

@@ -12,6 +12,7 @@ use pageseal_storage::Storage;
 
 use crate::ahead::LARGE_READ_BYTES;
 use crate::control::{Control, Stage};
+use crate::damaged_chunks::DamagedChunks;
 use crate::error::{Damage, InterruptCause, OpenError, Refusal};
 use crate::job::{Parts, Reads, Tile, Workers, chunk_meta, storage_for_reading};
 use crate::keys::Identities;
@@ -28,8 +29,8 @@ const BATCH_CHUNKS: u64 = 4096;
 /// writes nothing.
 ///
 /// # Errors
-/// [`OpenError::Damaged`] if a chunk, the table or the padding was changed; all chunks are looked at, and the first
-/// damaged one and their number are named.
+/// [`OpenError::Damaged`] if a chunk, the table or the padding was changed; all chunks are looked at, and all
+/// damaged ones are named ([`Damage::Chunks`]).
 pub fn verify(
     path: &Path,
     identities: &Identities,
@@ -69,13 +70,10 @@ pub(crate) fn verify_chunks(
         true => verifier.bad_chunks_by_large_reads(control),
         false => verifier.bad_chunks_by_tiles(control),
     }?;
-    let Some(BadChunks { first: chunk, count }) = bad else { return Ok(()) };
-    let offset = geometry.chunk_offset(chunk);
-    let damage = match count {
-        1 => Damage::Chunk { chunk, offset },
-        _ => Damage::Chunks { count, first_chunk: chunk, offset },
-    };
-    Err(OpenError::Damaged { path: path.into(), damage })
+    match bad.into_damage(geometry) {
+        Some(damage) => Err(OpenError::Damaged { path: path.into(), damage }),
+        None => Ok(()),
+    }
 }
 
 /// A sealed file and what opens its chunks.
@@ -87,26 +85,12 @@ struct Verifier<'a> {
     workers: &'a Workers,
 }
 
-/// What did not open.
-struct BadChunks {
-    first: u64,
-    count: u64,
-}
-
-impl BadChunks {
-    fn add(so_far: &mut Option<Self>, more: &[u64]) {
-        if let Some(&first) = more.first() {
-            so_far.get_or_insert(BadChunks { first, count: 0 }).count += more.len() as u64;
-        }
-    }
-}
-
 impl Verifier<'_> {
     /// Every worker reads into its tile what it opens next.
-    fn bad_chunks_by_tiles(&self, control: &Control<'_>) -> Result<Option<BadChunks>, OpenError> {
+    fn bad_chunks_by_tiles(&self, control: &Control<'_>) -> Result<DamagedChunks, OpenError> {
         let Verifier { path, data, geometry, workers, .. } = *self;
         let step = workers.chunks_per_tile(geometry.chunk_len_bytes());
-        let mut bad = None;
+        let mut bad = DamagedChunks::default();
         self.for_each_batch(BATCH_CHUNKS, control, |first, count| {
             let entries =
                 read_entries(data, geometry, first, count).map_err(|error| error.into_open_error(path))?;
@@ -117,18 +101,18 @@ impl Verifier<'_> {
                 self.read(buffer, offset)?;
                 Ok(self.bad_chunks(first, entries, buffer))
             });
-            BadChunks::add(&mut bad, &found.map_err(|cause| self.error(cause))?.concat());
+            bad.add(&found.map_err(|cause| self.error(cause))?.concat());
             Ok(())
         })?;
         Ok(bad)
     }
 
     /// A store that wants large requests gets them, and the workers look at what is in memory then.
-    fn bad_chunks_by_large_reads(&self, control: &Control<'_>) -> Result<Option<BadChunks>, OpenError> {
+    fn bad_chunks_by_large_reads(&self, control: &Control<'_>) -> Result<DamagedChunks, OpenError> {
         let Verifier { geometry, workers, .. } = *self;
         let step = workers.chunks_per_tile(geometry.chunk_len_bytes());
         let batch_chunks = (LARGE_READ_BYTES / geometry.chunk_len_bytes()).max(1);
-        let mut bad = None;
+        let mut bad = DamagedChunks::default();
         std::thread::scope(|scope| {
             let mut reads = LargeReads::new(scope, self, batch_chunks);
             self.for_each_batch(batch_chunks, control, |first, count| {
@@ -139,7 +123,7 @@ impl Verifier<'_> {
                     Ok(self.bad_chunks(first, entries, &mut parts.part(item)))
                 });
                 drop(parts);
-                BadChunks::add(&mut bad, &found.map_err(|cause| self.error(cause))?.concat());
+                bad.add(&found.map_err(|cause| self.error(cause))?.concat());
                 reads.give_back(batch);
                 Ok(())
             })

@@ -72,7 +72,7 @@ fn damages() -> Vec<Damage> {
         Damage::SlotsUnreadable { what: what() },
         Damage::WrongMac { block: "superblock" },
         Damage::Chunk { chunk: 0, offset: 0 },
-        Damage::Chunks { count: 2, first_chunk: 0, offset: 0 },
+        Damage::Chunks { count: 2, ranges: Vec::new(), ranges_left_out: 0 },
         Damage::Table { chunk: 0 },
         Damage::NeitherOldNorNew { chunk: 0, offset: 0 },
         Damage::Ambiguous { chunk: 0, offset: 0 },

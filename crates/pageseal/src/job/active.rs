@@ -16,6 +16,7 @@ use super::context::{JobContext, SYNCING, Side, io_cause};
 use super::pipeline::{self, RunEnd};
 use super::{done_bytes, finish, public_kind};
 use crate::control::{Control, Stage};
+use crate::damaged_chunks::DamagedChunks;
 use crate::error::{Damage, InterruptCause, JobError};
 use crate::names::Names;
 use crate::report::{JobOutcome, JobReport};
@@ -156,12 +157,11 @@ impl ActiveJob {
     /// Chunks that neither are what the file will be nor can become so. The job goes on, for the sake of all the others, and
     /// ends with this damage instead of a report.
     pub(crate) fn note_damage(&mut self, damaged: &[u64]) {
-        let Some(first) = damaged.first() else { return };
-        let (first_chunk, offset) = (*first, self.context.geometry.chunk_offset(*first));
-        self.found_damage = Some(match damaged.len() {
-            1 => Damage::Chunk { chunk: first_chunk, offset },
-            count => Damage::Chunks { count: count as u64, first_chunk, offset },
-        });
+        let mut chunks = DamagedChunks::default();
+        chunks.add(damaged);
+        if let Some(damage) = chunks.into_damage(&self.context.geometry) {
+            self.found_damage = Some(damage);
+        }
     }
 
     pub(crate) fn set_phase(
