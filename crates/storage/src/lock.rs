@@ -50,7 +50,7 @@ pub enum LockHolder {
     Requests,
 }
 
-/// A write lock over a whole file, released when dropped.
+/// A lock over a whole file, released when dropped.
 ///
 /// It is an open-file-description lock (`F_OFD_SETLK`, fcntl(2)): unlike the older record locks it
 /// holds between threads and is not lost when some other descriptor of the file is closed. It is
@@ -69,8 +69,21 @@ impl FileLock {
     /// # Errors
     /// See [`LockError`].
     pub fn exclusive(file: &File) -> Result<Self, LockError> {
+        Self::of_kind(file, libc::F_WRLCK as libc::c_short)
+    }
+
+    /// Keeps [`exclusive`](Self::exclusive) locks off `file`, which must be open for reading, without waiting. Any number of such
+    /// locks can be held at a time.
+    ///
+    /// # Errors
+    /// See [`LockError`].
+    pub fn shared(file: &File) -> Result<Self, LockError> {
+        Self::of_kind(file, libc::F_RDLCK as libc::c_short)
+    }
+
+    fn of_kind(file: &File, kind: libc::c_short) -> Result<Self, LockError> {
         let file = file.try_clone().map_err(LockError::Io)?;
-        set_lock(&file, libc::F_WRLCK as libc::c_short, Part::Whole).map_err(held_or_other)?;
+        set_lock(&file, kind, Part::Whole).map_err(held_or_other)?;
         Ok(Self { file })
     }
 

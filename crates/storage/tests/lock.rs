@@ -71,6 +71,21 @@ fn a_reader_can_ask_whether_another_open_is_locked() {
 }
 
 #[test]
+fn readers_share_a_lock_that_keeps_a_writer_out() {
+    let temp = NamedTempFile::new().unwrap();
+    let readers = [File::open(temp.path()).unwrap(), File::open(temp.path()).unwrap()];
+    let writer = open_for_writing(temp.path());
+    let locks = readers.each_ref().map(|reader| FileLock::shared(reader).unwrap());
+    assert!(is_locked(&writer).unwrap());
+    let [first, second] = locks;
+    drop(first);
+    assert!(matches!(FileLock::exclusive(&writer), Err(LockError::HeldElsewhere)));
+    drop(second);
+    let _lock = FileLock::exclusive(&writer).unwrap();
+    assert!(matches!(FileLock::shared(&readers[0]), Err(LockError::HeldElsewhere)));
+}
+
+#[test]
 fn a_second_open_is_kept_out_until_the_lock_is_dropped() {
     let temp = NamedTempFile::new().unwrap();
     let (first, second) = (open_for_writing(temp.path()), open_for_writing(temp.path()));
