@@ -17,6 +17,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::ChunkChangedSinceOpened { .. } => "chunk_changed_since_opened",
         Notice::NameKept { .. } => "name_kept",
         Notice::NameGone { .. } => "name_gone",
+        Notice::ChangedWhileRead { .. } => "changed_while_read",
         Notice::AttributeLost { .. } => "attribute_lost",
         _ => "other",
     }
@@ -68,6 +69,11 @@ pub fn notice_text(notice: &Notice) -> String {
         Notice::NameGone { name } => format!(
             "{} was moved, deleted or replaced, so no name was changed; the finished file keeps whatever name it has now",
             name.display()
+        ),
+        Notice::ChangedWhileRead { path } => format!(
+            "{} was changed while it was read, so the copy may be of no one moment; if that matters, run it again \
+             when nobody writes to it",
+            path.display()
         ),
         Notice::AttributeLost { attribute } => format!("could not carry over: {attribute}"),
         other => format!("{other:?}"),

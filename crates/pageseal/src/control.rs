@@ -78,6 +78,11 @@ pub enum Notice {
         /// The name that the job was started with.
         name: PathBuf,
     },
+    /// Somebody wrote to the input of an out-of-place run while it was read: the copy may have old parts and new ones.
+    ChangedWhileRead {
+        /// The input.
+        path: PathBuf,
+    },
     /// An attribute (owner, extended attribute, time) could not be carried over.
     AttributeLost {
         /// Which one.

@@ -36,6 +36,7 @@ mod names;
 mod options;
 mod out_of_place;
 pub mod process;
+mod read_target;
 mod report;
 mod sealed;
 #[cfg(feature = "simulation")]

@@ -91,7 +91,30 @@ pub(crate) fn locate(data: &dyn Storage, limits: &Limits) -> Result<Located, (u6
             return Ok(located);
         }
     }
-    search(data, len, limits)
+    Ok(match search(data, len, limits)? {
+        Some((_, damage)) => Located::Damaged(damage),
+        None => Located::Plain,
+    })
+}
+
+/// The job that a superblock says is open, also one of a file that does not end where it should.
+pub(crate) fn open_job(data: &dyn Storage, limits: &Limits) -> Result<Option<JobKind>, (u64, io::Error)> {
+    let job_of = |superblock: &Superblock| match superblock.state {
+        FileState::Sealed => None,
+        FileState::Encrypting => Some(JobKind::Encrypt),
+        FileState::Decrypting => Some(JobKind::Decrypt),
+    };
+    Ok(match locate(data, limits)? {
+        Located::Plain => None,
+        // One copy is written after the other, so one alone may say it.
+        Located::Trailer { a, b } => {
+            [a, b].iter().filter_map(SuperblockCopy::good).find_map(|found| job_of(&found.superblock))
+        }
+        Located::Damaged(_) => {
+            let len = data.len().map_err(|error| (0, error))?;
+            search(data, len, limits)?.and_then(|(superblock, _)| job_of(&superblock))
+        }
+    })
 }
 
 /// Copy B cannot be read: looks for copy A wherever the length of the file lets it be.
@@ -130,7 +153,11 @@ fn starts_with_magic(data: &dyn Storage, offset: u64) -> Result<bool, (u64, io::
 }
 
 /// Looks for a superblock that is not where it should be, to tell truncation and foreign bytes from a plain file.
-fn search(data: &dyn Storage, len: u64, limits: &Limits) -> Result<Located, (u64, io::Error)> {
+fn search(
+    data: &dyn Storage,
+    len: u64,
+    limits: &Limits,
+) -> Result<Option<(Superblock, Damage)>, (u64, io::Error)> {
     let floor = len.saturating_sub(SEARCH_LEN_BYTES) / BLOCK * BLOCK;
     let mut piece = vec![0; SEARCH_STEP_BYTES as usize];
     let mut end = len / BLOCK * BLOCK;
@@ -143,12 +170,12 @@ fn search(data: &dyn Storage, len: u64, limits: &Limits) -> Result<Located, (u64
                 && let Ok(superblock) = Superblock::parse(block, limits)
                 && let Some(damage) = misplaced(&superblock, start + index as u64 * BLOCK, len)
             {
-                return Ok(Located::Damaged(damage));
+                return Ok(Some((superblock, damage)));
             }
         }
         end = start;
     }
-    Ok(Located::Plain)
+    Ok(None)
 }
 
 /// What is wrong with a file of `len` bytes that has this superblock at `offset`; `None` if the superblock is not this

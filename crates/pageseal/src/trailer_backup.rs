@@ -14,6 +14,7 @@ use crate::error::{Damage, JobError, OpenError, Refusal};
 use crate::job::{Workers, journal_place};
 use crate::keys::{Identities, unwrap_slots};
 use crate::names::Names;
+use crate::read_target::ReadTarget;
 use crate::sealed::{
     FoundSuperblock, Located, agree, authenticate, check_macs, check_writable, hash_of, locate, read_slots,
     settled_superblock, suite_of,
@@ -27,7 +28,8 @@ const COPY_STEP_BYTES: u64 = 1 << 20;
 /// Copies the trailer of the sealed file at `path` into the new file `output` and returns its length in bytes. Needs no key. Where one copy of
 /// superblock or slots is damaged, the export gets the good one twice.
 pub fn export_trailer(path: &Path, output: &Path) -> Result<u64, JobError> {
-    let data = BufferedFile::new(open_for_reading(path)?);
+    let target = ReadTarget::open(path)?;
+    let data = BufferedFile::new(target.owned_file()?);
     let (found, _) = settled_superblock(path, &data, &Limits::PRODUCTION)?;
     let geometry = found.superblock.geometry;
     let (_, slots, _) = read_slots(path, &data, &geometry)?;
@@ -39,11 +41,14 @@ pub fn export_trailer(path: &Path, output: &Path) -> Result<u64, JobError> {
         _ => failed(error),
     })?;
     let copy = BufferedFile::new(file);
-    let written = copy_trailer(&data, &copy, &geometry, &found, &slots).and_then(|()| directory.sync());
-    if let Err(source) = written {
+    let written = copy_trailer(&data, &copy, &geometry, &found, &slots)
+        .and_then(|()| directory.sync())
+        .map_err(failed)
+        .and_then(|()| target.was_changed());
+    if let Err(refusal) = written {
         // Our own new file, so nothing of the user's goes with it.
         let _ = directory.remove(&names.given);
-        return Err(failed(source).into());
+        return Err(refusal.into());
     }
     Ok(geometry.sealed_len() - geometry.trailer_offset())
 }

@@ -16,10 +16,10 @@ use crate::damaged_chunks::DamagedChunks;
 use crate::error::{Damage, InterruptCause, OpenError, Refusal};
 use crate::job::{Parts, Reads, Tile, Workers, chunk_meta, storage_for_reading};
 use crate::keys::Identities;
+use crate::read_target::ReadTarget;
 use crate::report::VerifyReport;
 use crate::sealed::{SealedFile, read_entries};
 use crate::surroundings::System;
-use crate::target::open_for_reading;
 use large_reads::{Batch, LargeReads};
 
 /// Chunks whose table entries are held in memory at a time.
@@ -38,14 +38,15 @@ pub fn verify(
     control: &Control<'_>,
 ) -> Result<VerifyReport, OpenError> {
     let start = Instant::now();
-    let data = storage_for_reading(open_for_reading(path)?, Reads::Twice, control.progress);
+    let target = ReadTarget::open(path)?;
+    let data = storage_for_reading(target.owned_file()?, Reads::Twice, control.progress);
     let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION)?;
     for notice in &sealed.notices {
         control.progress.notice(notice);
     }
     let geometry = sealed.superblock.geometry;
     let workers = Workers::start(threads, geometry.chunk_len_bytes(), &System)?;
-    verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
+    target.explain(verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control))?;
     Ok(VerifyReport {
         data_len_bytes: geometry.data_len(),
         chunks: geometry.chunk_count(),

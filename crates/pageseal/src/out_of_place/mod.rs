@@ -19,7 +19,7 @@ use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::write_back::WriteBehind;
 use tempfile::SpooledData;
 
-use crate::control::{Control, Stage};
+use crate::control::{Control, Notice, Stage};
 use crate::error::{Damage, JobError, OpenError, Refusal};
 use crate::job::{
     FileKeys, Reads, Workers, check_encrypt_options, chunk_meta, longest_cached_len, make_file_keys,
@@ -28,10 +28,10 @@ use crate::job::{
 use crate::keys::{Identities, Recipient};
 use crate::names::Names;
 use crate::options::{DecryptOptions, EncryptOptions};
+use crate::read_target::ReadTarget;
 use crate::report::{JobKind, JobOutcome, JobReport};
 use crate::sealed::{SealedFile, read_entries};
 use crate::surroundings::System;
-use crate::target::open_for_reading;
 use crate::verify::{check_paddings, verify_chunks};
 
 use flow::unwritable;
@@ -51,8 +51,10 @@ const SPOOL_STEP_BYTES: u64 = 1 << 20;
 /// Seals `input` into `output`. The input is not changed. An output file appears under its name whole and durable, or not at all.
 ///
 /// # Errors
-/// A file whose length changes while it is read is refused ([`Refusal::Input`]); of content that changes meanwhile, the result has
-/// the old bytes or the new ones, as with any copy.
+/// A file that a job works on, or was interrupted on, is refused ([`Refusal::Locked`], [`OpenError::Interrupted`],
+/// [`Refusal::JobOpen`]), and no job begins on it meanwhile. A file whose length changes while it is read is refused
+/// ([`Refusal::Input`]); of content that others change meanwhile, the result has the old bytes or the new ones, as with any copy, and
+/// [`Notice::ChangedWhileRead`] says so.
 pub fn encrypt_to(
     input: &Input,
     output: &Output,
@@ -65,7 +67,12 @@ pub fn encrypt_to(
     let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
     let workers = Workers::start(options.threads, options.chunk_len_bytes, &System)?;
     let piece_len = piece_len(&workers, options.chunk_len_bytes);
-    let (source, attributes) = Source::open(input, piece_len, control.progress)?;
+    let target = target_of(input)?;
+    let source = match &target {
+        Some(target) => Source::file(target, options.journal.as_deref(), piece_len, control.progress)?,
+        None => Source::stdin(piece_len)?,
+    };
+    let attributes = target.as_ref().and_then(|target| FileAttributes::read(target.file()).ok());
     let sink = Sink::create(output, source.len())?;
     let made = make_file_keys(&System, suite, chunk_log2)?;
     let slots = make_slots(suite, chunk_log2, &made, recipients)?;
@@ -91,6 +98,11 @@ pub fn encrypt_to(
         )
     })?;
     source.check_length().map_err(unreadable)?;
+    if let Some(target) = &target
+        && target.was_changed()?
+    {
+        control.progress.notice(&Notice::ChangedWhileRead { path: target.path().into() });
+    }
     let geometry = Geometry::new(sealed_len.into_inner(), chunk_log2, &Limits::PRODUCTION)
         .map_err(|_| Refusal::TooLong { path: input.name().into() })?;
     let superblock = Superblock {
@@ -133,17 +145,18 @@ pub fn decrypt_to(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     let path = input.name();
-    let file = match input {
-        Input::File(path) => open_for_reading(path)?,
-        Input::Stdin => spool_stdin(output)?,
+    let target = target_of(input)?;
+    let file = match &target {
+        Some(target) => target.owned_file()?,
+        None => spool_stdin(output)?,
     };
-    let attributes = match input {
-        Input::File(_) => FileAttributes::read(&file).ok(),
-        Input::Stdin => None,
-    };
+    let attributes = target.as_ref().and_then(|target| FileAttributes::read(target.file()).ok());
     let verifies_first = options.verify_first && *output == Output::Stdout;
     let reads = if verifies_first { Reads::Twice } else { Reads::Once };
     let data = storage_for_reading(file, reads, control.progress);
+    if let Some(target) = &target {
+        target.refuse_open_job(&*data, options.journal.as_deref())?;
+    }
     let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION)?;
     sealed.notices.iter().for_each(|notice| control.progress.notice(notice));
     let geometry = sealed.superblock.geometry;
@@ -151,12 +164,17 @@ pub fn decrypt_to(
     check_paddings(path, &*sealed.data, &geometry)?;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
     let sink = Sink::create(output, Some(geometry.data_len()))?;
+    let explain = |result: Result<(), JobError>| match &target {
+        Some(target) => target.explain(result),
+        None => result,
+    };
     if verifies_first {
-        verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control)?;
+        let verified = verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control);
+        explain(verified.map_err(JobError::from))?;
     }
     control.progress.stage(Stage::Decrypting, geometry.data_len(), 0);
     let piece_len = piece_len(&workers, geometry.chunk_len_bytes());
-    std::thread::scope(|scope| {
+    let opened = std::thread::scope(|scope| {
         let pieces = WholePieces::new(scope, &*sealed.data, geometry.data_len(), piece_len);
         flow::run(
             &workers,
@@ -168,9 +186,18 @@ pub fn decrypt_to(
             },
             |piece, bytes| open_piece(path, &sealed, piece, bytes),
         )
-    })?;
+    });
+    explain(opened)?;
     let named = sink.publish(attributes.as_ref(), control)?;
     Ok(report(JobKind::Decrypt, named, &geometry, sealed.suite, &workers, started))
+}
+
+/// The file that is read, kept from jobs as long as this lives; `None` for a stream.
+fn target_of(input: &Input) -> Result<Option<ReadTarget>, Refusal> {
+    match input {
+        Input::File(path) => ReadTarget::open(path).map(Some),
+        Input::Stdin => Ok(None),
+    }
 }
 
 /// Bytes that a worker has in its tile at a time: whole chunks.

@@ -9,15 +9,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
 
-use pageseal_storage::Storage;
-use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::readiness::wait_readable;
+use pageseal_storage::{BufferedFile, Storage};
 
 use super::whole::WholePieces;
 use crate::control::Progress;
-use crate::error::Refusal;
+use crate::error::{JobError, Refusal};
 use crate::job::{Reads, Tile, storage_for_reading};
-use crate::target::open_for_reading;
+use crate::read_target::ReadTarget;
 
 /// How long a stream is waited for before somebody looks whether it is still wanted.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -58,30 +57,31 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Opens the input. Pieces will have `piece_len` bytes, but for the last one.
-    pub(super) fn open(
-        input: &Input,
+    /// Takes standard input. Pieces will have `piece_len` bytes, but for the last one.
+    pub(super) fn stdin(piece_len: usize) -> Result<Self, Refusal> {
+        let unreadable = |source| Refusal::Input { path: Input::Stdin.name().into(), source };
+        let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?;
+        Ok(Self::stream(File::from(stdin), piece_len))
+    }
+
+    /// Takes a file, unless it is in the middle of a job, whose journal may lie where the caller says.
+    pub(super) fn file(
+        target: &ReadTarget,
+        journal: Option<&Path>,
         piece_len: usize,
         progress: &dyn Progress,
-    ) -> Result<(Self, Option<FileAttributes>), Refusal> {
-        let Input::File(path) = input else {
-            let unreadable = |source| Refusal::Input { path: input.name().into(), source };
-            let stdin = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?);
-            return Ok((Self::stream(stdin, piece_len), None));
-        };
-        let file = open_for_reading(path)?;
+    ) -> Result<Self, JobError> {
+        let file = target.owned_file()?;
         let metadata =
-            file.metadata().map_err(|source| Refusal::Unopenable { path: path.clone(), source })?;
-        let attributes = FileAttributes::read(&file).ok();
+            file.metadata().map_err(|source| Refusal::Unopenable { path: target.path().into(), source })?;
         // Files of /proc have content and no length.
-        let source = match metadata.len() {
-            0 => Self::stream(file, piece_len),
-            len => {
-                let data = storage_for_reading(file, Reads::Once, progress);
-                Source::Whole { data, len }
-            }
-        };
-        Ok((source, attributes))
+        if metadata.len() == 0 {
+            target.refuse_open_job(&BufferedFile::new(target.owned_file()?), journal)?;
+            return Ok(Self::stream(file, piece_len));
+        }
+        let data = storage_for_reading(file, Reads::Once, progress);
+        target.refuse_open_job(&*data, journal)?;
+        Ok(Source::Whole { data, len: metadata.len() })
     }
 
     fn stream(reader: File, piece_len: usize) -> Self {
