@@ -256,6 +256,18 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         Refusal::TooManyRecipients { .. } => "seal for fewer recipients".into(),
         Refusal::UnsoundPair => "use --io buffered, or --resilience journal with --io mmap".into(),
         Refusal::ChecksumUnsound { .. } => "use --resilience journal, or leave the choice to auto".into(),
+        Refusal::CachesUnknown { .. } => match situation.command {
+            "encrypt" | "decrypt" => {
+                "use --resilience checksum or journal, or leave the choice to auto; process needs /proc and /sys, or Linux 6.8"
+            }
+            _ => "run it where /proc and /sys are mounted, on the mount and in the container that the job ran in",
+        }
+        .into(),
+        Refusal::OtherMount { .. } => {
+            "run it where the job ran: in the same container, on the same mount; if file and journal were moved, put them \
+             back; if that file system was unmounted since then, restore the file from a backup"
+                .into()
+        }
         Refusal::DataLossNotAccepted => {
             "leave out --resilience none, or add --accept-data-loss if the file can be had again".into()
         }

@@ -214,6 +214,24 @@ pub enum Refusal {
         /// Name of the file system.
         file_system: String,
     },
+    /// `process` where a restart, or a new mount, could not be noticed.
+    #[error("--resilience process needs to know {what}, and the system does not tell")]
+    CachesUnknown {
+        /// What is not told.
+        what: &'static str,
+    },
+    /// A killed job with `process` is to go on through another mount than the one it ran on.
+    #[error(
+        "a job with --resilience process was killed, and {} does not lie where it lay then: it lies on the mount {} now, \
+         which may not have all that was written",
+        path.display(), mount.display()
+    )]
+    OtherMount {
+        /// The file or its journal.
+        path: PathBuf,
+        /// The mount point that it lies on now.
+        mount: PathBuf,
+    },
     /// `none` without the word that goes with it.
     #[error("--resilience none needs --accept-data-loss: an interruption destroys data")]
     DataLossNotAccepted,
@@ -441,10 +459,11 @@ pub enum Damage {
         /// What the job needs.
         expected_bytes: u64,
     },
-    /// The system was restarted, or a sync failed, while a job ran that is not safe against that.
+    /// The system was restarted, the file system was mounted anew, or a sync failed, while a job ran that is not safe against that.
     #[error(
-        "the system was restarted, or writing to the disk failed, during a job with --resilience process: what is on disk \
-         and what the journal says may be of different times, and the file cannot be recovered for sure"
+        "the system was restarted, the file system was unmounted, or writing to the disk failed, during a job with \
+         --resilience process: what is on disk and what the journal says may be of different times, and the file cannot be \
+         recovered for sure"
     )]
     PowerCutDuringProcessJob,
     /// A job without protection was interrupted.

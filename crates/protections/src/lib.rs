@@ -43,11 +43,16 @@ pub enum Protection {
     RequestLock,
     /// The file system has completed the direct I/O on a file before anything begins; off: it is not asked to.
     RequestDrain,
+    /// A job whose windows are not synced is not begun or gone on with where nobody tells whether the caches are the same; off: what
+    /// is not known counts as the same.
+    KnownCaches,
+    /// Such a job is lost when its file system is mounted anew; off: only when the system is restarted.
+    SameMount,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 15] = [
+    pub const ALL: [Protection; 17] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -63,6 +68,8 @@ impl Protection {
         Protection::SayLost,
         Protection::RequestLock,
         Protection::RequestDrain,
+        Protection::KnownCaches,
+        Protection::SameMount,
     ];
 
     /// The name that [`VARIABLE`] takes.
@@ -84,6 +91,8 @@ impl Protection {
             Protection::SayLost => "say-lost",
             Protection::RequestLock => "request-lock",
             Protection::RequestDrain => "request-drain",
+            Protection::KnownCaches => "known-caches",
+            Protection::SameMount => "same-mount",
         }
     }
 }

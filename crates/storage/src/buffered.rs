@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use crate::lock::{LockHolder, lock_holder};
 use crate::read_behind::ReadBehind;
 use crate::storage::{Writers, range_end};
-use crate::{Storage, space};
+use crate::{MountInstance, Storage, space};
 
 /// A file read and written by copies: `pread` and `pwrite`, no mapping.
 #[derive(Debug)]
@@ -96,6 +96,10 @@ impl Storage for BufferedFile {
         let metadata = self.file.metadata()?;
         let mode = metadata.mode();
         Ok(Some(Writers { owner: metadata.uid(), group: mode & 0o020 != 0, others: mode & 0o002 != 0 }))
+    }
+
+    fn mount_instance(&self) -> Option<MountInstance> {
+        crate::mount::mount_instance(&self.file)
     }
 
     fn start_write_back(&self, offset: u64, len: u64) -> io::Result<()> {

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::lock::{FileLock, LockError};
 use crate::storage::{Writers, range_end};
 use crate::transfers::Transfers;
-use crate::{BufferedFile, Storage};
+use crate::{BufferedFile, MountInstance, Storage};
 
 /// What offsets, lengths and addresses must be multiples of to go past the page cache, in bytes: the largest that the file
 /// systems of Linux ask for, and the engine's block.
@@ -182,6 +182,10 @@ impl Storage for DirectFile {
 
     fn set_modified(&self, modified: (i64, u32)) -> io::Result<()> {
         self.buffered.set_modified(modified)
+    }
+
+    fn mount_instance(&self) -> Option<MountInstance> {
+        self.buffered.mount_instance()
     }
 
     fn writers(&self) -> io::Result<Option<Writers>> {

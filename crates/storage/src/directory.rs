@@ -23,6 +23,8 @@ use rustix::{
     rand::{GetRandomFlags, getrandom},
 };
 
+use crate::MountInstance;
+
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -112,6 +114,9 @@ pub trait Directory: Send + Sync + Debug {
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if the name exists; others of `linkat` and `renameat2`.
     fn link_temporary(&self, file: &File, name: &OsStr) -> io::Result<()>;
+
+    /// Which mounting of its file system the directory lies in; `None` where nobody can tell.
+    fn mount_instance(&self) -> Option<MountInstance>;
 }
 
 /// A directory of the file system, held open: it stays the same one when it is moved.
@@ -249,6 +254,10 @@ impl Directory for RealDirectory {
             }
             None => Ok(self.link_unnamed(file, name)?),
         }
+    }
+
+    fn mount_instance(&self) -> Option<MountInstance> {
+        crate::mount::mount_instance(&self.directory)
     }
 }
 

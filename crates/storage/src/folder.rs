@@ -7,7 +7,7 @@ use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
 use pageseal_protections::{Protection, is_on};
 
 use crate::lock::{FileLock, LockError};
-use crate::{Access, BufferedFile, Directory, FileIdentity, Storage, Writers};
+use crate::{Access, BufferedFile, Directory, FileIdentity, MountInstance, Storage, Writers};
 
 /// A folder with files in it. Every [`Directory`] is one. Names are single components.
 pub trait Folder: Send + Sync + Debug {
@@ -46,6 +46,9 @@ pub trait Folder: Send + Sync + Debug {
         fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
     ) -> io::Result<()>;
 
+    /// Which mounting of its file system the folder lies in; `None` where nobody can tell.
+    fn mount_instance(&self) -> Option<MountInstance>;
+
     /// Opens a regular file for reading and writing, locked as long as the storage lives, as one from
     /// [`Folder::create_whole`] is.
     ///
@@ -81,6 +84,10 @@ impl<D: Directory> Folder for D {
         fill(&storage)?;
         self.link_temporary(&file, name)?;
         Directory::sync(self)
+    }
+
+    fn mount_instance(&self) -> Option<MountInstance> {
+        Directory::mount_instance(self)
     }
 
     fn open_storage(&self, name: &OsStr) -> io::Result<Arc<dyn Storage>> {

@@ -30,6 +30,8 @@ pub mod directory;
 #[expect(unsafe_code, reason = "locks of open files have no safe call")]
 pub mod lock;
 pub mod medium;
+#[expect(unsafe_code, reason = "BTRFS_IOC_FS_INFO is an ioctl")]
+pub mod mount;
 pub mod readiness;
 #[expect(unsafe_code, reason = "cachestat and mincore have no safe calls")]
 pub mod residency;
@@ -79,6 +81,7 @@ pub use folder::Folder;
 pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
 pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;
+pub use mount::MountInstance;
 pub use ordered_store::STORE_UNIT_BYTES;
 pub use private_buffer::PrivateBuffer;
 pub use storage::{MappedRange, Storage, Writers};

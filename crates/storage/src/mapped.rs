@@ -9,7 +9,7 @@ use rustix::{
 };
 
 use crate::{
-    BufferedFile, MappedRange, Storage, StorageError, Writers, mapped_memory::MappedMemory,
+    BufferedFile, MappedRange, MountInstance, Storage, StorageError, Writers, mapped_memory::MappedMemory,
     ordered_store::store_in_order, space, storage::range_end,
 };
 
@@ -221,6 +221,10 @@ impl Storage for MappedFile {
 
     fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
         self.file.is_hole(offset, len)
+    }
+
+    fn mount_instance(&self) -> Option<MountInstance> {
+        self.file.mount_instance()
     }
 
     fn writers(&self) -> io::Result<Option<Writers>> {

@@ -141,7 +141,7 @@ impl Medium {
             shared_extents: shared_extents(kind, file),
             allocated_bytes: metadata.blocks().saturating_mul(512),
             free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
-            kernel: kernel_version(&uname().release().to_string_lossy()).unwrap_or((0, 0)),
+            kernel: running_kernel(),
             immutable: flags.contains(IFlags::IMMUTABLE),
             append_only: flags.contains(IFlags::APPEND),
             read_only_mount: space.f_flag.contains(StatVfsMountFlags::RDONLY),
@@ -194,6 +194,11 @@ fn shared_extents(kind: FileSystemKind, file: &File) -> Option<bool> {
         FileSystemKind::Tmpfs => Some(false),
         _ => extents::any_shared(file),
     }
+}
+
+/// Major and minor version of the running kernel; (0, 0) if it cannot be read.
+pub(crate) fn running_kernel() -> (u32, u32) {
+    kernel_version(&uname().release().to_string_lossy()).unwrap_or((0, 0))
 }
 
 /// Major and minor of a release such as `6.18.44-generic`.

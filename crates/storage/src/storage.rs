@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, io};
 
-use crate::StorageError;
+use crate::{MountInstance, StorageError};
 
 /// Bytes at offsets, with a length and with durability.
 ///
@@ -96,6 +96,11 @@ pub trait Storage: Send + Sync + Debug {
     /// Those of `fstat`.
     fn writers(&self) -> io::Result<Option<Writers>> {
         Ok(None)
+    }
+
+    /// Which mounting of its file system the file lies in; `None` where nobody can tell.
+    fn mount_instance(&self) -> Option<MountInstance> {
+        None
     }
 
     /// Begins to write these bytes to the medium and does not wait, so that the sync that makes them durable finds less to do.

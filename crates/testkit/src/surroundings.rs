@@ -46,6 +46,8 @@ struct Inner {
     disk: SimDisk,
     generator: Mutex<Generator>,
     ledger: Mutex<Ledger>,
+    /// Whether nothing tells which boot this is, as where `/proc` is not mounted.
+    hides_boot: bool,
     /// File and job keys that were drawn.
     secrets: Mutex<Vec<[u8; 32]>>,
 }
@@ -58,11 +60,12 @@ impl fmt::Debug for SimSurroundings {
 
 impl SimSurroundings {
     /// Surroundings of jobs on this disk, with what is known of the file from before.
-    pub fn new(disk: SimDisk, seed: u64, past: Past) -> Self {
+    pub fn new(disk: SimDisk, seed: u64, past: Past, hides_boot: bool) -> Self {
         SimSurroundings(Arc::new(Inner {
             disk,
             generator: Mutex::new(Generator::new(seed)),
             ledger: Mutex::new(past.ledger),
+            hides_boot,
             secrets: Mutex::new(past.secrets),
         }))
     }
@@ -96,7 +99,7 @@ impl Surroundings for SimSurroundings {
     }
 
     fn boot_id(&self) -> Option<[u8; 16]> {
-        Some(self.0.disk.look(|state| state.boot_id()))
+        (!self.0.hides_boot).then(|| self.0.disk.look(|state| state.boot_id()))
     }
 
     fn keep_job_key(&self, job_id: &[u8; 16], key: &[u8; 32]) -> bool {

@@ -6,7 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pageseal_storage::{BufferedFile, Directory, FileIdentity, Folder, RealDirectory, Storage};
+use pageseal_storage::{
+    BufferedFile, Directory, FileIdentity, Folder, MountInstance, RealDirectory, Storage,
+};
 
 /// Files lie in a real folder, on its disk; their names are only kept here.
 #[derive(Debug)]
@@ -65,6 +67,10 @@ impl Folder for NamelessFolder {
         fill(&storage)?;
         self.names().insert(name.into(), identity);
         Folder::sync(self)
+    }
+
+    fn mount_instance(&self) -> Option<MountInstance> {
+        Directory::mount_instance(&self.directory)
     }
 
     /// Only a job that is gone on with opens its journal again, and this one never is.

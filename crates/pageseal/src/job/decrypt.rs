@@ -11,6 +11,7 @@ use super::active::{ActiveJob, JournalPlace};
 use super::begin::{
     HeaderChoices, context, create_journal, journal_header, make_old_content_durable, random_id, storage,
 };
+use super::caches::Caches;
 use super::finish;
 use super::journal_file::journal_place;
 use super::plan::{Io, Plan, Reasons, check_choices, plan, smallest_window_len};
@@ -75,6 +76,7 @@ pub(crate) fn begin(
     control: &Control<'_>,
     started: Instant,
 ) -> Result<JobReport, JobError> {
+    let caches = Caches::of_new_job(&target, &place, plan.resilience)?;
     let geometry = sealed.superblock.geometry;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &*target.surroundings)?;
     if options.verify_first {
@@ -110,7 +112,7 @@ pub(crate) fn begin(
         source,
     })?;
     let SealedFile { superblock, superblock_bytes, slot_bytes, suite, keys, .. } = sealed;
-    let journal = create_journal(
+    let mut journal = create_journal(
         &*surroundings,
         &place,
         &keys,
@@ -119,6 +121,7 @@ pub(crate) fn begin(
         &superblock_bytes,
         &slot_bytes,
     )?;
+    journal.set_boot_id(caches);
     let mut job = ActiveJob {
         context: context(&mut target, data, &header, keys, workers),
         journal,

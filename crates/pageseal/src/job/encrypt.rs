@@ -16,6 +16,7 @@ use super::begin::{
     HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys,
     make_old_content_durable, make_slots, random_id, storage, take_back_journal,
 };
+use super::caches::Caches;
 use super::context::{Holes, find_holes, io_cause};
 use super::journal_file::journal_place;
 use super::plan::{Plan, Reasons, check_choices, plan, smallest_window_len};
@@ -189,6 +190,7 @@ pub(crate) fn begin(
     started: Instant,
 ) -> Result<JobReport, JobError> {
     let surroundings = Arc::clone(&target.surroundings);
+    let caches = Caches::of_new_job(&target, &place, plan.resilience)?;
     let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &*target.surroundings)?;
     let made = make_file_keys(&*target.surroundings, suite, geometry.chunk_log2())?;
@@ -221,8 +223,10 @@ pub(crate) fn begin(
     let key_area = job_key::make(&*surroundings, options.job_key, &job_id, &made.file_id, &made.file_key)?;
     tell_of_job_key(options.job_key, &key_area, control);
     let superblock = resting.encode(|body| made.keys.metadata.mac(labels::SUPERBLOCK, body));
-    let journal = create_journal(&*surroundings, &place, &made.keys, &header, &key_area, &superblock, &slots)
-        .inspect_err(|_| surroundings.forget_job_key(&job_id))?;
+    let mut journal =
+        create_journal(&*surroundings, &place, &made.keys, &header, &key_area, &superblock, &slots)
+            .inspect_err(|_| surroundings.forget_job_key(&job_id))?;
+    journal.set_boot_id(caches);
     let mut job = ActiveJob {
         context: context(&mut target, data, &header, made.keys, workers),
         journal,

@@ -5,6 +5,7 @@
 mod active;
 mod begin;
 mod belongs;
+mod caches;
 mod context;
 mod convert;
 mod decrypt;

@@ -7,12 +7,14 @@ use std::time::Instant;
 use pageseal_format::journal::{
     Direction, JobKind, JournalHeader, Phase, PhaseRecord, RecordKind, Resilience,
 };
-use pageseal_format::{FileState, Id, Superblock};
+use pageseal_format::{FileState, Superblock};
 use pageseal_journal::{Replay, SettledMark};
+use pageseal_storage::mount::mount_point_of;
 
-use super::active::ActiveJob;
+use super::active::{ActiveJob, JournalPlace};
 use super::begin::{context, storage};
 use super::belongs::{check_belongs, growing_was_undone};
+use super::caches::{Caches, Since};
 use super::journal_file::journal_place;
 use super::plan::{Io, io_to_resume};
 use super::store_choice::{Reads, prepare_store};
@@ -101,8 +103,10 @@ pub(crate) fn continue_on(
     }
     let mut unlocked = unlock(&target, &place, journal, identities)?;
     let phase = unlocked.replay.phase;
+    let caches = Caches::now(&target, &place);
+    check_caches(&caches, &target, &place, &header, &phase)?;
     check_wish(&target, &header, &phase, options, wish)?;
-    unlocked.journal.set_boot_id(running_boot(&target));
+    unlocked.journal.set_boot_id(caches.id());
     let io = io_to_resume(options.io, header.resilience, phase.clean, target.direct.is_some())?;
     let could_be_another = match options.io {
         IoChoice::Mmap => true,
@@ -146,9 +150,41 @@ pub(crate) fn continue_on(
     continue_job(job, unlocked.replay, &unlocked.slots, wish, control)
 }
 
-/// The boot that this is; zeros where the system does not tell, so that no restart is seen there.
-fn running_boot(target: &Target) -> Id {
-    target.surroundings.boot_id().unwrap_or_default()
+/// Refuses a job whose windows are not synced, unless all that it has written can be read.
+fn check_caches(
+    caches: &Caches,
+    target: &Target,
+    place: &JournalPlace,
+    header: &JournalHeader,
+    phase: &PhaseRecord,
+) -> Result<(), JobError> {
+    if header.resilience != Resilience::Process {
+        return Ok(());
+    }
+    let windows_in_the_open = phase.phase == Phase::Running && !phase.clean;
+    let is_known_lost = windows_in_the_open && phase.boot_id == PhaseRecord::DATA_LOST;
+    if !is_known_lost {
+        caches.refuse_unknown()?;
+    }
+    if !windows_in_the_open {
+        return Ok(());
+    }
+    let lost = || {
+        let damage = Damage::PowerCutDuringProcessJob;
+        Err(OpenError::Damaged { path: target.path.clone(), damage }.into())
+    };
+    let elsewhere = |path: &Path| {
+        let mount = mount_point_of(path).unwrap_or_else(|_| target.names.directory.clone());
+        Err(Refusal::OtherMount { path: path.into(), mount }.into())
+    };
+    match caches.since(&phase.boot_id) {
+        Since::Same => Ok(()),
+        Since::Lost => lost(),
+        // Moved or copied to another file system: what was read there was all there was.
+        Since::FileOnNewFileSystem if target.identity.device == header.device => lost(),
+        Since::FileOnNewFileSystem | Since::FileOnOtherMount => elsewhere(&target.path),
+        Since::JournalOnOtherMount => elsewhere(&place.path),
+    }
 }
 
 /// The given name if it exists, else the file's other name.
@@ -169,12 +205,6 @@ fn check_wish(
     let path = || target.path.clone();
     if header.record_kind == RecordKind::None && !phase.clean {
         return Err(OpenError::Damaged { path: path(), damage: Damage::Unprotected }.into());
-    }
-    let restarted = phase.boot_id != running_boot(target);
-    if header.resilience == Resilience::Process && phase.phase == Phase::Running && !phase.clean && restarted
-    {
-        let damage = Damage::PowerCutDuringProcessJob;
-        return Err(OpenError::Damaged { path: path(), damage }.into());
     }
     match (wish, phase.direction) {
         (Wish::Forward, Direction::Backward) => return Err(Refusal::BeingRolledBack { path: path() }.into()),

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use pageseal::{JobError, Refusal};
+
 use super::explore::{Depth, Explorer};
 use super::scenario::{Cell, Scenario};
 use super::site::Keys;
@@ -93,6 +95,9 @@ pub fn play_seed(
     let wants = |runs| only.is_none_or(|only| only == runs);
     let scenario = Scenario::of(seed);
     let start = Protected::run(|| Start::of(scenario, keys, &missing.syncs(&scenario)))?;
+    if scenario.hides_boot {
+        return refused_or_explored(start, keys, tally);
+    }
     if wants(Runs::Crashes) {
         Protected::run(|| Explorer::explore(start.clone(), keys, tally, Depth::RANDOM))?;
     }
@@ -106,6 +111,20 @@ pub fn play_seed(
         }
     }
     if wants(Runs::Meddling) { meddling::play(&start, keys, tally) } else { Ok(()) }
+}
+
+/// A job that counts on the caches is refused, with nothing changed, where nothing tells whether they are the same. One that
+/// is not refused had better survive everything all the same.
+fn refused_or_explored(start: Start, keys: &Keys, tally: &Tally) -> Result<(), String> {
+    let site = start.site(keys, start.scenario.seed ^ 3);
+    match Protected::run(|| Ok(site.run()))? {
+        Err(JobError::Refused(Refusal::CachesUnknown { .. })) => {
+            let unchanged = site.disk.look(|state| state.looks_like(&start.state));
+            unchanged.then_some(()).ok_or_else(|| "a refusal changed something".into())
+        }
+        Err(error) => Err(format!("without a boot id: {error:?}")),
+        Ok(_) => Protected::run(|| Explorer::explore(start, keys, tally, Depth::RANDOM)),
+    }
 }
 
 fn play_exhaustive(number: u64, keys: &Keys, tally: &Tally, missing: Missing) -> Result<(), String> {

@@ -32,6 +32,8 @@ impl Depth {
     pub const RANDOM: Depth = Depth { exhaustive: 6, samples: 4, again: 6, most_crashes: 4 };
 }
 
+/// One power cut in so many is also tried as a shutdown of the file system, which is then mounted again in the same boot.
+const ONE_SHUTDOWN_IN: u64 = 4;
 /// Files of the product's sizes: so many moments of a run are looked at.
 const REAL_MOMENTS: u64 = 6;
 
@@ -117,7 +119,17 @@ impl<'a> Explorer<'a> {
             state.cut(&mut choices);
             let made: Vec<_> = choices.made().iter().filter(|choice| choice.chosen > 0).copied().collect();
             let what = || format!("power cut after change {} {:?}", moment.number, moment.operation.place());
-            self.check(state, history, Fault::PowerCut, hash_of(&path, &made), crashes, &what)?;
+            let signature = hash_of(&path, &made);
+            self.check(state, history, Fault::PowerCut, signature, crashes, &what)?;
+            if signature.is_multiple_of(ONE_SHUTDOWN_IN) {
+                let mut state = moment.after.clone();
+                let given = choices.made().iter().map(|choice| choice.chosen).collect();
+                state.shut_down(&mut Choices::given(given, 0));
+                let what =
+                    || format!("shut down after change {} {:?}", moment.number, moment.operation.place());
+                let signature = hash_of(&path, &(made, "shut down"));
+                self.check(state, history, Fault::Shutdown, signature, crashes, &what)?;
+            }
         }
         for (part, mut state) in killed_states(moment, generator) {
             state.end_process();

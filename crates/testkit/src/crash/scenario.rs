@@ -170,6 +170,8 @@ pub struct Scenario {
     pub drops_behind: bool,
     /// Who can wait for requests of a process that is gone.
     pub waits: Waits,
+    /// Whether nothing tells which boot this is.
+    pub hides_boot: bool,
 }
 
 /// One in so many seeds has chunks and windows of the product's sizes.
@@ -205,6 +207,9 @@ impl Scenario {
             verify_first: generator.below(2) == 0,
             drops_behind: cell.store == Store::Buffered && generator.below(2) == 0,
             waits: waits_of(seed / cells.len() as u64),
+            hides_boot: cell.job == Job::Encrypt
+                && cell.resilience == Survives::Process
+                && generator.below(4) == 0,
         }
     }
 
@@ -224,6 +229,7 @@ impl Scenario {
             verify_first: (number / cells.len() as u64).is_multiple_of(2),
             drops_behind: cell.store == Store::Buffered && (number / 3).is_multiple_of(2),
             waits: waits_of(number / 2),
+            hides_boot: false,
         }
     }
 

@@ -122,7 +122,8 @@ impl<'k> Site<'k> {
         let inode = [PLAIN, SEALED].iter().find_map(|name| state.inode_of(name)).unwrap_or(0);
         let disk = SimDisk::at(state, seed);
         disk.set_waits(scenario.waits);
-        let surroundings = SimSurroundings::new(disk.clone(), seed ^ 0xA11, history.past);
+        let surroundings =
+            SimSurroundings::new(disk.clone(), seed ^ 0xA11, history.past, scenario.hides_boot);
         let History { faults, restarted, .. } = history;
         Site { scenario, disk, keys, surroundings, plaintext, inode, faults, restarted, moved: false }
     }
@@ -222,6 +223,7 @@ impl<'k> Site<'k> {
     pub fn come_back(&mut self, fault: Fault) {
         match fault {
             Fault::PowerCut => self.disk.restart(),
+            Fault::Shutdown => self.disk.shut_down(),
             _ => self.disk.next_process(),
         }
         self.faults.push(fault);
@@ -294,7 +296,8 @@ impl<'k> Site<'k> {
         match self.scenario.cell.resilience {
             Survives::Checksum | Survives::Journal => false,
             Survives::Process => {
-                let lost = self.faults.contains(&Fault::PowerCut) || self.disk.had_a_failed_sync();
+                let lost_caches = |fault: &Fault| matches!(fault, Fault::PowerCut | Fault::Shutdown);
+                let lost = self.faults.iter().any(lost_caches) || self.disk.had_a_failed_sync();
                 lost && matches!(damage, Damage::PowerCutDuringProcessJob | Damage::Journal { .. })
             }
             Survives::None => !self.faults.is_empty() && matches!(damage, Damage::Unprotected),

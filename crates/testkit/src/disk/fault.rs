@@ -5,6 +5,8 @@
 pub enum Fault {
     /// The power goes: a write is torn, and nothing works any more until the next boot.
     PowerCut,
+    /// The file system is shut down, and mounted again before the next process: as a power cut, in the same boot.
+    Shutdown,
     /// SIGKILL: nothing works any more until the next process; nothing is lost.
     Kill,
     /// The operation fails once with `EIO`; a failed sync loses what it was to save, as on Linux.
@@ -21,7 +23,7 @@ pub enum Fault {
 impl Fault {
     /// Whether the process ends at once.
     pub fn ends_the_process(self) -> bool {
-        matches!(self, Fault::PowerCut | Fault::Kill)
+        matches!(self, Fault::PowerCut | Fault::Shutdown | Fault::Kill)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use pageseal_storage::{FileIdentity, MappedRange, Storage};
+use pageseal_storage::{FileIdentity, MappedRange, MountInstance, Storage};
 
 use super::inode::SECTOR;
 use super::trace::{Storing, places_of_a_cut};
@@ -279,6 +279,10 @@ impl Storage for SimFile {
     /// Its zeros reach the medium sector by sector, as it is where blocks are zeroed rather than given back.
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
         self.write_all_at(&vec![0; len as usize], offset)
+    }
+
+    fn mount_instance(&self) -> Option<MountInstance> {
+        Some(self.disk.mount_instance())
     }
 
     fn as_mapped(&self) -> Option<&dyn MappedRange> {

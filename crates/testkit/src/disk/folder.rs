@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
-use pageseal_storage::{FileIdentity, Folder, Storage};
+use pageseal_storage::{FileIdentity, Folder, MountInstance, Storage};
 
 use super::state::NameChange;
 use super::{MissingSync, Operation, SimDisk, SimFile, no_space};
@@ -74,6 +74,10 @@ impl Folder for SimFolder {
         fill(&storage)?;
         self.change_name(NameChange::Add(name.into(), inode))?;
         self.sync()
+    }
+
+    fn mount_instance(&self) -> Option<MountInstance> {
+        Some(self.0.mount_instance())
     }
 
     fn open_storage(&self, name: &OsStr) -> io::Result<Arc<dyn Storage>> {

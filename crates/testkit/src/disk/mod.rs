@@ -15,6 +15,8 @@ use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use pageseal_storage::MountInstance;
+
 pub use choice::{Choice, Choices, Subject, combinations};
 pub use fault::{FOREIGN, Fault, ForeignWrite, Meddling, RENAMED};
 pub use file::SimFile;
@@ -188,6 +190,21 @@ impl SimDisk {
         let mut choices = if machine.loses_all { Choices::leaning(seed, 0) } else { Choices::random(seed) };
         machine.state.cut(&mut choices);
         machine.revive();
+    }
+
+    /// Shuts the file system down and mounts it again: what is visible is what the medium had, and nothing is restarted.
+    pub fn shut_down(&self) {
+        let mut guard = self.lock();
+        let machine = &mut *guard;
+        let seed = machine.generator.next_u64();
+        let mut choices = if machine.loses_all { Choices::leaning(seed, 0) } else { Choices::random(seed) };
+        machine.state.shut_down(&mut choices);
+        machine.revive();
+    }
+
+    /// Which mounting of the file system this is.
+    pub fn mount_instance(&self) -> MountInstance {
+        self.lock().state.mount_instance()
     }
 
     /// A new process on the running system: what was planned is forgotten, nothing is lost, and there is space again.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
+use pageseal_storage::MountInstance;
+
 use super::choice::{Choices, Subject};
 use super::in_flight::Request;
 use super::inode::Inode;
@@ -20,6 +22,8 @@ pub struct State {
     pub(super) next_inode: u64,
     /// Counts the boots.
     boot: u64,
+    /// Counts how often the file system was mounted in this boot.
+    mount: u64,
     /// Job keys in memory, by job.
     pub(super) job_keys: BTreeMap<[u8; 16], [u8; 32]>,
     /// Files whose name was removed; their sectors are free, and still there.
@@ -97,6 +101,20 @@ impl State {
 
     /// The power goes and comes back: what is there is what the medium had. Memory is empty.
     pub fn cut(&mut self, choices: &mut Choices) {
+        self.lose_caches(choices);
+        self.boot += 1;
+        // Numbers of mounts mean nothing after a restart, and the same may come again.
+        self.mount = 0;
+        self.job_keys.clear();
+    }
+
+    /// The file system is shut down and mounted again: what is there is what the medium had, and the system goes on.
+    pub fn shut_down(&mut self, choices: &mut Choices) {
+        self.lose_caches(choices);
+        self.mount += 1;
+    }
+
+    fn lose_caches(&mut self, choices: &mut Choices) {
         // Each sector of what was on its way is there or not, as of what lay in the cache.
         self.land_all();
         let mut names = self.durable_names.clone();
@@ -111,8 +129,6 @@ impl State {
         }
         self.names.clone_from(&names);
         self.durable_names = names;
-        self.boot += 1;
-        self.job_keys.clear();
     }
 
     /// The process is gone, and with it files without a name; unless the medium still knows a name, which a power cut would
@@ -201,10 +217,16 @@ impl State {
         })
     }
 
+    /// Which mounting of the file system this is.
+    pub fn mount_instance(&self) -> MountInstance {
+        MountInstance::FileSystem(self.mount)
+    }
+
     /// Which boot this is.
     pub fn boot_id(&self) -> [u8; 16] {
         let mut id = [0xB0; 16];
-        id[..8].copy_from_slice(&self.boot.to_le_bytes());
+        // Never zeros, which stand for an unknown boot.
+        id[..8].copy_from_slice(&(self.boot + 1).to_le_bytes());
         id
     }
 }
