@@ -45,6 +45,7 @@ pub mod simulation;
 mod surroundings;
 mod target;
 mod trailer_backup;
+mod trailer_search;
 mod verify;
 
 pub use control::{Cancellation, Control, Notice, Progress, Silent, Stage, Step, StepSpan};

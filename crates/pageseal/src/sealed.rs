@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pageseal_crypto::{DerivedKeys, FileKey, KeyContext, MacKey, Suite, header_hash};
-use pageseal_format::limits::{BLOCK, BLOCK_LEN, SLOT_AREA_LEN, SUPERBLOCK_LEN, TABLE_ENTRY_LEN};
+use pageseal_format::limits::{BLOCK, SLOT_AREA_LEN, SUPERBLOCK_LEN, TABLE_ENTRY_LEN};
 use pageseal_format::{
     FileState, FormatError, Geometry, Limits, SlotArea, Superblock, TableEntry, labels, mac_of,
     trailer_candidates,
@@ -16,12 +16,7 @@ use crate::control::Notice;
 use crate::error::{Damage, OpenError};
 use crate::keys::{Identities, unwrap_slots};
 use crate::report::JobKind;
-
-/// How far behind the end of a file a lost trailer is looked for. Enough to name the damage of files up to about
-/// 100 GiB; beyond that a truncated file is only called "not a sealed file".
-const SEARCH_LEN_BYTES: u64 = 128 << 20;
-const SEARCH_STEP_BYTES: u64 = 1 << 20;
-const MAGIC: &[u8; 8] = b"PAGESEAL";
+use crate::trailer_search::{MAGIC, search};
 
 /// A superblock and the bytes that it was read from.
 #[derive(Clone)]
@@ -73,7 +68,7 @@ pub(crate) enum Located {
     Damaged(Damage),
 }
 
-/// Looks for a trailer. Reads a few blocks for a sound file, up to 128 MiB for one without.
+/// Looks for a trailer. Reads a few blocks for a sound file, and mostly 128 MiB for one without.
 pub(crate) fn locate(data: &dyn Storage, limits: &Limits) -> Result<Located, (u64, io::Error)> {
     let len = data.len().map_err(|error| (0, error))?;
     if len.is_multiple_of(BLOCK) && len >= BLOCK {
@@ -150,47 +145,6 @@ fn starts_with_magic(data: &dyn Storage, offset: u64) -> Result<bool, (u64, io::
     let mut magic = [0; MAGIC.len()];
     data.read_exact_at(&mut magic, offset).map_err(|error| (offset, error))?;
     Ok(magic == *MAGIC)
-}
-
-/// Looks for a superblock that is not where it should be, to tell truncation and foreign bytes from a plain file.
-fn search(
-    data: &dyn Storage,
-    len: u64,
-    limits: &Limits,
-) -> Result<Option<(Superblock, Damage)>, (u64, io::Error)> {
-    let floor = len.saturating_sub(SEARCH_LEN_BYTES) / BLOCK * BLOCK;
-    let mut piece = vec![0; SEARCH_STEP_BYTES as usize];
-    let mut end = len / BLOCK * BLOCK;
-    while end > floor {
-        let start = end.saturating_sub(SEARCH_STEP_BYTES).max(floor);
-        let bytes = &mut piece[..(end - start) as usize];
-        data.read_exact_at(bytes, start).map_err(|error| (start, error))?;
-        for (index, block) in bytes.chunks_exact(BLOCK_LEN).enumerate().rev() {
-            if block.starts_with(MAGIC)
-                && let Ok(superblock) = Superblock::parse(block, limits)
-                && let Some(damage) = misplaced(&superblock, start + index as u64 * BLOCK, len)
-            {
-                return Ok(Some((superblock, damage)));
-            }
-        }
-        end = start;
-    }
-    Ok(None)
-}
-
-/// What is wrong with a file of `len` bytes that has this superblock at `offset`; `None` if the superblock is not this
-/// file's own, for example that of a sealed file inside an archive.
-fn misplaced(superblock: &Superblock, offset: u64, len: u64) -> Option<Damage> {
-    let geometry = &superblock.geometry;
-    if offset != geometry.superblock_a_offset() && offset != geometry.superblock_b_offset() {
-        return None;
-    }
-    let trailer_end = geometry.sealed_len();
-    Some(if trailer_end > len {
-        Damage::Truncated { missing_bytes: trailer_end - len }
-    } else {
-        Damage::ForeignBytes { trailer_end, foreign_bytes: len - trailer_end }
-    })
 }
 
 fn read_superblock(

@@ -323,3 +323,46 @@ fn an_export_overwrites_nothing_and_takes_only_sealed_files() {
         "into a missing folder"
     );
 }
+
+/// The size of 200 GiB and 2 TiB is in their numbers only: all but the superblocks are holes.
+#[test]
+fn a_huge_sealed_file_that_lost_a_byte_or_got_one_more_is_not_plain() {
+    use pageseal_format::{FileState, Superblock};
+    let folder = folder();
+    let keys = Keys::new(folder.path());
+    let path = folder.path().join("huge");
+    for len in [200 << 30, (2 << 40) + 12_345] {
+        let geometry = layout(len);
+        let superblock = Superblock {
+            suite: 1,
+            geometry,
+            state: FileState::Sealed,
+            file_id: [1; 16],
+            job_sequence: 1,
+            job_id: [2; 16],
+            commitment: [3; 32],
+            compat: 0,
+            ro_compat: 0,
+            incompat: 0,
+        };
+        let block = superblock.encode(|_| [4; 32]);
+        let end = geometry.sealed_len();
+        fs::write(&path, b"").unwrap();
+        set_len(&path, end);
+        for offset in [geometry.superblock_a_offset(), geometry.superblock_b_offset()] {
+            write_at(&path, offset, &block[..]);
+        }
+        let truncated = |missing_bytes| Damage::Truncated { missing_bytes };
+        let foreign = |foreign_bytes| Damage::ForeignBytes { trailer_end: end, foreign_bytes };
+        let cases = [(end + (1 << 40), foreign(1 << 40)), (end + 1, foreign(1)), (end - 1, truncated(1))];
+        for (new_len, expected) in cases {
+            set_len(&path, new_len);
+            let status = pageseal::info(&path, None).unwrap().status;
+            assert_eq!(status, pageseal::FileStatus::Damaged(expected), "{len} bytes of plaintext");
+            let recipients = std::slice::from_ref(&keys.recipient);
+            let options = pageseal::EncryptOptions { allow_sparse: true, ..Default::default() };
+            let refused = pageseal::encrypt_in_place(&path, recipients, &options, &Control::silent());
+            assert_eq!(refused.unwrap_err().class(), pageseal::ErrorClass::Damaged);
+        }
+    }
+}
