@@ -157,6 +157,8 @@ fn key_class(error: &KeyError) -> ErrorClass {
         | KeyError::NoIdentities
         | KeyError::NoPassphrase
         | KeyError::SlotMismatch { .. }
+        | KeyError::SlotsSkipped { .. }
+        | KeyError::Memory { .. }
         | KeyError::ExcessiveWork { .. } => ErrorClass::NoKey,
         _ => ErrorClass::Refused,
     }

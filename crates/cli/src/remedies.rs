@@ -387,6 +387,12 @@ fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
         KeyError::SlotMismatch { .. } => format!(
             "put an exported trailer back: `pageseal trailer import --from TRAILER -i IDENTITY {file}`"
         ),
+        KeyError::Memory { .. } => {
+            "use an identity, or run it where more memory is free (`free -h`, `ulimit -v`)".into()
+        }
+        KeyError::SlotsSkipped { .. } => {
+            "use an identity; slots that ask for so much work were not made by pageseal".into()
+        }
         KeyError::ExcessiveWork { .. } => {
             "use an identity; a slot that asks for so much work was not made by pageseal".into()
         }

@@ -322,7 +322,7 @@ pub enum OpenError {
     },
     /// No key fits.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Key(KeyError),
     /// Reading failed.
     #[error("cannot read {} at offset {offset}", path.display())]
     Io {
@@ -540,7 +540,19 @@ pub enum JobError {
 
 impl From<KeyError> for JobError {
     fn from(error: KeyError) -> Self {
-        JobError::Open(OpenError::Key(error))
+        match error {
+            KeyError::Cancelled => Refusal::Cancelled.into(),
+            error => JobError::Open(OpenError::Key(error)),
+        }
+    }
+}
+
+impl From<KeyError> for OpenError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Cancelled => Refusal::Cancelled.into(),
+            error => OpenError::Key(error),
+        }
     }
 }
 

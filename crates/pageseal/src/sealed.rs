@@ -12,7 +12,7 @@ use pageseal_format::{
 };
 use pageseal_storage::Storage;
 
-use crate::control::Notice;
+use crate::control::{Cancellation, Notice};
 use crate::error::{Damage, OpenError};
 use crate::keys::{Identities, unwrap_slots};
 use crate::report::JobKind;
@@ -244,6 +244,7 @@ impl SealedFile {
         data: Arc<dyn Storage>,
         identities: &Identities,
         limits: &Limits,
+        cancellation: &Cancellation,
     ) -> Result<Self, OpenError> {
         let (found, mut notices) = settled_superblock(path, &*data, limits)?;
         let superblock = &found.superblock;
@@ -254,7 +255,7 @@ impl SealedFile {
             return Err(OpenError::Damaged { path: path.into(), damage });
         }
         let suite = suite_of(path, superblock)?;
-        let file_key = unwrap_slots(&area, &hash_of(superblock, suite), identities)?;
+        let file_key = unwrap_slots(&area, &hash_of(superblock, suite), identities, cancellation)?;
         let keys = Arc::new(authenticate(path, superblock, suite, &file_key)?);
         crate::job::keep_from_swap(&keys);
         check_macs(path, &found, &slot_bytes, &keys.metadata)?;

@@ -156,7 +156,8 @@ impl World {
 
     fn open(&self, identities: &Identities) -> Result<SealedFile, OpenError> {
         let path = Path::new(&self.name);
-        SealedFile::open(path, Arc::clone(&self.data), identities, &self.sizes.limits())
+        let never = crate::control::Cancellation::new();
+        SealedFile::open(path, Arc::clone(&self.data), identities, &self.sizes.limits(), &never)
     }
 
     /// As [`crate::encrypt_in_place`], from the opened file on.

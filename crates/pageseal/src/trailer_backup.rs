@@ -106,7 +106,7 @@ pub fn import_trailer(
     let spliced = Spliced { data: Arc::clone(&data), data_end: len, trailer: backup, geometry };
     let (area, slots, _) = read_slots(trailer, &spliced, &geometry)?;
     let suite = suite_of(trailer, &found.superblock)?;
-    let key = unwrap_slots(&area, &hash_of(&found.superblock, suite), identities)?;
+    let key = unwrap_slots(&area, &hash_of(&found.superblock, suite), identities, &control.cancellation)?;
     let keys = authenticate(trailer, &found.superblock, suite, &key)?;
     check_macs(trailer, &found, &slots, &keys.metadata)?;
     let workers = Workers::start(None, geometry.chunk_len_bytes(), &System)?;

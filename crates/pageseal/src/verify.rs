@@ -40,7 +40,7 @@ pub fn verify(
     let start = Instant::now();
     let target = ReadTarget::open(path)?;
     let data = storage_for_reading(target.owned_file()?, Reads::Twice, control.progress);
-    let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION)?;
+    let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION, &control.cancellation)?;
     for notice in &sealed.notices {
         control.progress.notice(notice);
     }

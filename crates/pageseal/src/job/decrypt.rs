@@ -47,7 +47,8 @@ pub fn decrypt_in_place(
     check_names(&opened, options)?;
     let sealed = {
         let target = &opened.target;
-        SealedFile::open(&target.path, Arc::clone(&target.data), identities, &target.limits)?
+        let data = Arc::clone(&target.data);
+        SealedFile::open(&target.path, data, identities, &target.limits, &control.cancellation)?
     };
     check_writable(&opened.target.path, &sealed.superblock)?;
     let reads = if options.verify_first { Reads::Twice } else { Reads::Once };

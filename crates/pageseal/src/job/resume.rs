@@ -101,7 +101,7 @@ pub(crate) fn continue_on(
     if let Some(phase) = journal.phase_unverified().filter(|phase| phase.phase == Phase::Finished) {
         return finished::finish(&target, &place, &*log, &header, &phase, control);
     }
-    let mut unlocked = unlock(&target, &place, journal, identities)?;
+    let mut unlocked = unlock(&target, &place, journal, identities, &control.cancellation)?;
     let phase = unlocked.replay.phase;
     let caches = Caches::now(&target, &place);
     check_caches(&caches, &target, &place, &header, &phase)?;

@@ -14,6 +14,7 @@ use super::active::JournalPlace;
 use super::begin::keep_from_swap;
 use super::journal_file::{FileLog, JournalAuthenticator};
 use super::{done_bytes, job_key, public_kind};
+use crate::control::Cancellation;
 use crate::error::{Damage, InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::{Identities, unwrap_slots};
 use crate::sealed::{
@@ -140,6 +141,7 @@ pub(super) fn unlock(
     place: &JournalPlace,
     journal: UnverifiedJournal,
     identities: &Identities,
+    cancellation: &Cancellation,
 ) -> Result<Unlocked, JobError> {
     let header = journal.header().clone();
     let bad = |what: &str| {
@@ -164,7 +166,7 @@ pub(super) fn unlock(
     let key: FileKey =
         match job_key::recover(&*target.surroundings, journal.key_area(), &header.job_id, &header.file_id) {
             Some(key) => key,
-            None => unwrap_slots(&area, &hash_of(superblock, suite), identities)?,
+            None => unwrap_slots(&area, &hash_of(superblock, suite), identities, cancellation)?,
         };
     let keys = Arc::new(authenticate(&target.path, superblock, suite, &key)?);
     keep_from_swap(&keys);

@@ -47,6 +47,32 @@ pub enum KeyError {
         /// Highest logarithm accepted.
         limit: u8,
     },
+    /// Together the passphrase slots ask for more scrypt work than is done for one file; the cheapest were tried.
+    #[error(
+        "{skipped} passphrase slots were not tried, because together they ask for more scrypt work than is accepted; \
+         no other slot fits"
+    )]
+    SlotsSkipped {
+        /// How many were not tried.
+        skipped: usize,
+    },
+    /// A passphrase slot needs more memory than there is; it was not tried, and no other slot fits.
+    #[error(
+        "a passphrase slot needs {needed_bytes} bytes of memory, which are not available; no other slot fits"
+    )]
+    Memory {
+        /// How much it needs.
+        needed_bytes: u64,
+    },
+    /// The thread that a passphrase is tried in could not be started.
+    #[error("cannot start a thread")]
+    Thread {
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The caller asked to stop before a key was found.
+    #[error("stopped before a key was found")]
+    Cancelled,
     /// An age plugin is missing or failed.
     #[error("the age plugin {name} failed")]
     Plugin {

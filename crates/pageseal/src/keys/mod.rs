@@ -13,6 +13,7 @@ mod identities;
 mod identity_file;
 mod lines;
 mod passphrase;
+mod passphrase_work;
 mod plugin_callbacks;
 mod recipients;
 mod rfc3339;

@@ -7,9 +7,12 @@ use pageseal_crypto::FileKey;
 use pageseal_format::{Slot, SlotArea, SlotKind};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::control::Cancellation;
+
 use super::error::{KeyError, SlotCounts, SlotFlaw};
 use super::identities::Identities;
 use super::passphrase::{ACCEPTED_LOG_N, Passphrase};
+use super::passphrase_work::{TOTAL_WORK, check_memory, run_stoppably, work_of};
 use super::plugin_callbacks::PluginCallbacks;
 use super::{FILE_ID_LEN, FILE_KEY_LEN, HEADER_HASH_LEN, PAYLOAD_LEN};
 
@@ -21,22 +24,24 @@ use super::{FILE_ID_LEN, FILE_KEY_LEN, HEADER_HASH_LEN, PAYLOAD_LEN};
 /// caller checks the key commitment.
 ///
 /// # Errors
-/// [`KeyError::NoIdentities`] if there is nothing to try; what the prompt says; else why nothing fits:
-/// [`KeyError::SlotMismatch`], [`KeyError::ExcessiveWork`], [`KeyError::Plugin`],
-/// [`KeyError::NoPassphrase`] or [`KeyError::NoKeyFits`], the first of these that is true.
+/// [`KeyError::NoIdentities`] if there is nothing to try; [`KeyError::Cancelled`]; what the prompt says; else why nothing
+/// fits: [`KeyError::SlotMismatch`], [`KeyError::ExcessiveWork`], [`KeyError::SlotsSkipped`], [`KeyError::Memory`],
+/// [`KeyError::Plugin`], [`KeyError::NoPassphrase`] or [`KeyError::NoKeyFits`], the first of these that is true.
 pub(crate) fn unwrap_slots(
     area: &SlotArea,
     header_hash: &[u8; HEADER_HASH_LEN],
     identities: &Identities,
+    cancellation: &Cancellation,
 ) -> Result<FileKey, KeyError> {
     if identities.is_empty() {
         return Err(KeyError::NoIdentities);
     }
-    let mut search = Search { area, header_hash, obstacles: Obstacles::default() };
+    let mut search =
+        Search { area, header_hash, cancellation, total_work: TOTAL_WORK, obstacles: Obstacles::default() };
     if let Some(file_key) = search.with_native(identities) {
         return Ok(file_key);
     }
-    if let Some(file_key) = search.with_passphrases(&identities.passphrases) {
+    if let Some(file_key) = search.with_passphrases(&identities.passphrases)? {
         return Ok(file_key);
     }
     if let Some(file_key) = search.with_typed_passphrase(identities)? {
@@ -51,6 +56,9 @@ pub(crate) fn unwrap_slots(
 struct Search<'a> {
     area: &'a SlotArea,
     header_hash: &'a [u8; HEADER_HASH_LEN],
+    cancellation: &'a Cancellation,
+    /// Scrypt work that a passphrase is tried with.
+    total_work: u64,
     obstacles: Obstacles,
 }
 
@@ -59,6 +67,10 @@ struct Search<'a> {
 struct Obstacles {
     flaw: Option<(usize, SlotFlaw)>,
     excessive_log_n: Option<u8>,
+    /// Slots with a passphrase that were not tried, because the others asked for so much work.
+    skipped: usize,
+    /// Needed for a slot with a passphrase that was not tried for want of it.
+    memory_bytes: Option<u64>,
     plugin: Option<(String, Box<dyn std::error::Error + Send + Sync>)>,
     nobody_to_ask: bool,
 }
@@ -81,12 +93,35 @@ impl Search<'_> {
         self.slots_of(SlotKind::X25519).find_map(|(index, slot)| self.attempt(index, slot, &native, ""))
     }
 
-    fn with_passphrases(&mut self, passphrases: &[Passphrase]) -> Option<FileKey> {
-        passphrases.iter().find_map(|passphrase| {
-            let identity = passphrase.age_identity();
-            self.slots_of(SlotKind::Passphrase)
-                .find_map(|(index, slot)| self.attempt(index, slot, &[&identity], ""))
-        })
+    /// Tries the cheap slots first, so that dear ones that somebody added do not keep the others from being tried.
+    fn with_passphrases(&mut self, passphrases: &[Passphrase]) -> Result<Option<FileKey>, KeyError> {
+        let mut slots: Vec<_> = self.slots_of(SlotKind::Passphrase).collect();
+        slots.sort_by_key(|(_, slot)| work_of(slot));
+        for passphrase in passphrases {
+            let mut left = self.total_work;
+            self.obstacles.skipped = 0;
+            for &(index, slot) in &slots {
+                let work = work_of(slot);
+                let Some(rest) = left.checked_sub(work) else {
+                    self.obstacles.skipped += 1;
+                    continue;
+                };
+                left = rest;
+                if let Err(needed) = check_memory(work) {
+                    self.obstacles.memory_bytes.get_or_insert(needed);
+                    continue;
+                }
+                let (file_id, header_hash) = (self.area.file_id, *self.header_hash);
+                let (owned, identity) = (slot.clone(), passphrase.age_identity());
+                let opened = run_stoppably(self.cancellation, move || {
+                    open_slot(&owned, &[&identity], &file_id, &header_hash)
+                })?;
+                if let Some(file_key) = self.note(index, opened, "") {
+                    return Ok(Some(file_key));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn with_typed_passphrase(&mut self, identities: &Identities) -> Result<Option<FileKey>, KeyError> {
@@ -97,7 +132,7 @@ impl Search<'_> {
             self.obstacles.nobody_to_ask = true;
             return Ok(None);
         };
-        Ok(self.with_passphrases(&[passphrase]))
+        self.with_passphrases(&[passphrase])
     }
 
     /// Plugins are given the X25519 slots too: some of them keep ordinary age keys.
@@ -129,7 +164,12 @@ impl Search<'_> {
         keys: &[&dyn age::Identity],
         plugin: &str,
     ) -> Option<FileKey> {
-        match open_slot(slot, keys, &self.area.file_id, self.header_hash) {
+        let opened = open_slot(slot, keys, &self.area.file_id, self.header_hash);
+        self.note(index, opened, plugin)
+    }
+
+    fn note(&mut self, index: usize, opened: Result<FileKey, Miss>, plugin: &str) -> Option<FileKey> {
+        match opened {
             Ok(file_key) => return Some(file_key),
             Err(Miss::NoFit) => {}
             Err(Miss::Flaw(flaw)) => {
@@ -161,6 +201,12 @@ impl Obstacles {
         }
         if let Some(log_n) = self.excessive_log_n {
             return KeyError::ExcessiveWork { log_n, limit: ACCEPTED_LOG_N };
+        }
+        if self.skipped > 0 {
+            return KeyError::SlotsSkipped { skipped: self.skipped };
+        }
+        if let Some(needed_bytes) = self.memory_bytes {
+            return KeyError::Memory { needed_bytes };
         }
         if let Some((name, source)) = self.plugin {
             return KeyError::Plugin { name, source };

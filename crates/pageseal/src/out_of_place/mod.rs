@@ -157,7 +157,7 @@ pub fn decrypt_to(
     if let Some(target) = &target {
         target.refuse_open_job(&*data, options.journal.as_deref())?;
     }
-    let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION)?;
+    let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION, &control.cancellation)?;
     sealed.notices.iter().for_each(|notice| control.progress.notice(notice));
     let geometry = sealed.superblock.geometry;
     // No tag covers them, so opening every chunk does not.

@@ -47,12 +47,12 @@ fn with_prompt(prompt: &Arc<FakePrompt>) -> Identities {
 
 #[track_caller]
 fn assert_opens(keys: &Keys, area: &SlotArea, identities: &Identities) {
-    let file_key = unwrap_slots(area, &keys.header_hash, identities).unwrap();
+    let file_key = unwrap_slots(area, &keys.header_hash, identities, &Cancellation::new()).unwrap();
     assert_eq!(file_key.expose(), keys.file_key.expose());
 }
 
 fn error(keys: &Keys, area: &SlotArea, identities: &Identities) -> KeyError {
-    unwrap_slots(area, &keys.header_hash, identities).unwrap_err()
+    unwrap_slots(area, &keys.header_hash, identities, &Cancellation::new()).unwrap_err()
 }
 
 #[track_caller]
@@ -205,7 +205,7 @@ fn the_payload_is_80_bytes_exactly() {
     }
     payload[0] ^= 1;
     let area = keys.area([slot_with(&payload[..80])]);
-    let found = unwrap_slots(&area, &keys.header_hash, &with_file(&identity)).unwrap();
+    let found = unwrap_slots(&area, &keys.header_hash, &with_file(&identity), &Cancellation::new()).unwrap();
     assert_ne!(found.expose(), keys.file_key.expose(), "only the commitment tells this one");
 }
 
@@ -235,7 +235,7 @@ fn no_changed_byte_and_no_missing_byte_goes_unnoticed() {
     let slot = native_slot(&keys, &identity);
     let expect_failure = |age_file: Vec<u8>, what: &str, at: usize| {
         let area = keys.area([Slot { age_file, ..slot.clone() }]);
-        match unwrap_slots(&area, &keys.header_hash, &identities) {
+        match unwrap_slots(&area, &keys.header_hash, &identities, &Cancellation::new()) {
             Err(KeyError::SlotMismatch { .. } | KeyError::NoKeyFits { .. }) => {}
             Err(other) => panic!("{what} {at}: {other:?}"),
             Ok(_) => panic!("{what} {at}: not noticed"),
@@ -304,4 +304,43 @@ fn a_missing_plugin_matters_only_if_nothing_else_fits() {
     let only_passphrase = keys.area([passphrase_slot(&keys, "open sesame")]);
     assert!(matches!(error(&keys, &only_passphrase, &identities), KeyError::NoKeyFits { .. }));
     assert!(matches!(keys.wrap(&Recipient::parse(PLUGIN_RECIPIENT).unwrap()), Err(KeyError::Plugin { .. })));
+}
+
+#[test]
+fn many_dear_slots_are_not_all_worked_through() {
+    let keys = Keys::new(1);
+    let mut slots: Vec<_> = (0..31).map(|_| passphrase_slot(&keys, "open barley")).collect();
+    for slot in &mut slots {
+        slot.age_file = with_claimed_log_n(&slot.age_file, 22);
+    }
+    slots.push(passphrase_slot(&keys, "open sesame"));
+    // The honest one is tried first, though it is last.
+    let area = keys.area(slots.clone());
+    assert_opens(&keys, &area, &with_passphrase("open sesame"));
+}
+
+#[test]
+fn slots_beyond_the_work_for_all_are_skipped_and_told() {
+    let keys = Keys::new(1);
+    let area = keys.area((0..3).map(|_| passphrase_slot(&keys, "open barley")).collect::<Vec<_>>());
+    let cancellation = Cancellation::new();
+    let mut search = Search {
+        area: &area,
+        header_hash: &keys.header_hash,
+        cancellation: &cancellation,
+        total_work: 2 << TEST_LOG_N,
+        obstacles: Obstacles::default(),
+    };
+    assert!(search.with_passphrases(&[passphrase("open sesame")]).unwrap().is_none());
+    assert!(matches!(search.obstacles.into_error(&area), KeyError::SlotsSkipped { skipped: 1 }));
+}
+
+#[test]
+fn a_wish_to_stop_ends_the_search() {
+    let keys = Keys::new(1);
+    let area = keys.area([passphrase_slot(&keys, "open sesame")]);
+    let cancellation = Cancellation::new();
+    cancellation.cancel();
+    let stopped = unwrap_slots(&area, &keys.header_hash, &with_passphrase("open sesame"), &cancellation);
+    assert!(matches!(stopped, Err(KeyError::Cancelled)));
 }
