@@ -68,6 +68,7 @@ pub struct VerifyObject {
 /// What a file is.
 #[derive(Debug, Serialize)]
 pub struct InfoObject {
+    path: String,
     state: &'static str,
     damage: Option<String>,
     suite: Option<&'static str>,
@@ -97,6 +98,7 @@ struct JournalObject {
     resilience: &'static str,
     phase: &'static str,
     rolling_back: bool,
+    needs_key: bool,
     /// Null where nothing says it.
     done_bytes: Option<u64>,
     in_flight_bytes: u64,
@@ -213,6 +215,7 @@ impl ResultObject {
     /// What a file is, and how it would be sealed if that was asked.
     pub fn of_info(info: &Info, plan: Option<JobPlan>) -> Self {
         ResultObject::Info(Box::new(InfoObject {
+            path: lossy(&info.path),
             state: state_name(&info.status),
             damage: match &info.status {
                 FileStatus::Damaged(damage) => Some(damage.to_string()),
@@ -240,6 +243,7 @@ impl ResultObject {
                 resilience: journal.resilience,
                 phase: journal.phase,
                 rolling_back: journal.rolling_back,
+                needs_key: journal.needs_key,
                 done_bytes: journal.done_bytes,
                 in_flight_bytes: journal.in_flight_bytes,
                 total_bytes: journal.total_bytes,

@@ -18,6 +18,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::NameKept { .. } => "name_kept",
         Notice::NameGone { .. } => "name_gone",
         Notice::ChangedWhileRead { .. } => "changed_while_read",
+        Notice::JournalUnusable { .. } => "journal_unusable",
         Notice::AttributeLost { .. } => "attribute_lost",
         _ => "other",
     }
@@ -75,6 +76,9 @@ pub fn notice_text(notice: &Notice) -> String {
              when nobody writes to it",
             path.display()
         ),
+        Notice::JournalUnusable { journal, what } => {
+            format!("the journal {} cannot be used: {what}", journal.display())
+        }
         Notice::AttributeLost { attribute } => format!("could not carry over: {attribute}"),
         other => format!("{other:?}"),
     }

@@ -38,9 +38,18 @@ pub fn print_failure(failure: &Failure, situation: &Situation<'_>) {
 pub fn located_message(failure: &Failure, situation: &Situation<'_>) -> String {
     let message = failure.message();
     match situation.file.map(|file| file.display().to_string()) {
-        Some(file) if !message.contains(&file) => format!("{file}: {message}"),
+        Some(file) if !names(&message, &file) => format!("{file}: {message}"),
         _ => message,
     }
+}
+
+/// Whether `message` has `file` in it as a name, and not as a part of a word.
+fn names(message: &str, file: &str) -> bool {
+    let goes_on = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    message.match_indices(file).any(|(start, _)| {
+        let (before, after) = (&message[..start], &message[start + file.len()..]);
+        !goes_on(before.chars().next_back()) && !goes_on(after.chars().next())
+    })
 }
 
 /// Prints something worth knowing on standard error.
@@ -153,6 +162,10 @@ mod tests {
             named(Failure::Key(KeyError::NoIdentities)),
             "a.sealed: no identity or passphrase was given"
         );
+        // A short name is in many words.
+        let situation_of_a = Situation::of("verify").on(Path::new("a"));
+        let failure = Failure::Key(KeyError::NoIdentities);
+        assert_eq!(located_message(&failure, &situation_of_a), "a: no identity or passphrase was given");
         let path = "a.sealed".into();
         assert_eq!(named(OpenError::NotSealed { path }.into()), "a.sealed is not a sealed file");
     }

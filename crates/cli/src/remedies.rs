@@ -1,17 +1,23 @@
 //! From what happened to what to do: a concrete next step for every error. The library says what and where;
 //! only the command knows its own options.
 
-use std::io::ErrorKind;
-use std::path::Path;
+mod next_commands;
+
+use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use pageseal::bench::BenchError;
 use pageseal::demo::DemoError;
-use pageseal::{Damage, InterruptCause, JobError, JobKind, KeyError, OpenError, Refusal};
+use pageseal::{Damage, IdentityFlaw, InterruptCause, JobError, JobKind, KeyError, OpenError, Refusal};
 
 use crate::arguments::KeyArguments;
 use crate::failure::{Failure, UsageError};
 use crate::shell_quote::shell_quote;
 use crate::size::{format_size, percent};
+
+pub use next_commands::NextCommands;
 
 /// What the user was doing, as far as the proposed commands depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +47,11 @@ impl<'a> Situation<'a> {
         self.file.map_or_else(|| "FILE".into(), shell_quote)
     }
 
+    /// Whether a key can be named again.
+    fn names_keys(&self) -> bool {
+        self.keys.is_some_and(|keys| !keys.identities.is_empty() || keys.passphrase_file.is_some())
+    }
+
     /// The options that `resume` and `rollback` need again, each with a space behind it.
     fn option_words(&self) -> String {
         let mut words = String::new();
@@ -58,10 +69,11 @@ impl<'a> Situation<'a> {
     /// The keys of a command that opens the file, each with a space behind it. Where none were named, a word stands
     /// for one, unless the file was opened all the same: then a passphrase was typed, and will be asked for again.
     fn key_words(&self, was_opened: bool) -> String {
-        let without_journal = Situation { journal: None, ..*self };
-        let words = without_journal.option_words();
         let was_typed = was_opened && self.keys.is_some();
-        if words.is_empty() && !was_typed { "-i IDENTITY ".into() } else { words }
+        if !self.names_keys() && !was_typed {
+            return "-i IDENTITY ".into();
+        }
+        Situation { journal: None, ..*self }.option_words()
     }
 
     /// Whether there is no file to name in a command.
@@ -97,7 +109,7 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
             ..
         }) => {
             let done = percent(*done_bytes, *total_bytes);
-            let next = next_commands(*kind, *rolling_back, path, situation);
+            let next = of_job(*kind, *rolling_back, path, situation);
             format!("{done} % done; {}{next}", before_going_on(cause))
         }
         Failure::Key(error) => of_key(error, situation),
@@ -116,7 +128,12 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
     }
 }
 
-fn next_commands(kind: JobKind, rolling_back: bool, path: &Path, situation: &Situation<'_>) -> String {
+/// What goes on with a job, as its journal says. What the error says of it counts where the journal cannot be read.
+fn of_job(kind: JobKind, rolling_back: bool, path: &Path, situation: &Situation<'_>) -> String {
+    let told = pageseal::info(path, situation.journal).ok();
+    if let Some(next) = told.and_then(|info| NextCommands::new(&info, path, situation)) {
+        return next.text();
+    }
     if rolling_back {
         return format!("run {} to finish undoing", situation.rollback(path));
     }
@@ -130,9 +147,12 @@ fn before_going_on(cause: &InterruptCause) -> &'static str {
         InterruptCause::Io { source, .. } if source.kind() == ErrorKind::StorageFull => {
             "free some space, then "
         }
+        InterruptCause::Io { source, .. } if is_out_of_descriptors(source) => {
+            "raise the limit of open files (`ulimit -n`), then "
+        }
         InterruptCause::Io { .. } => "check the disk (`dmesg`, `smartctl`), then ",
         InterruptCause::Journal { .. } => "check the disk that holds the journal and its free space, then ",
-        InterruptCause::ChangedByOthers { .. } => "stop the other process (`fuser -v FILE`), then ",
+        InterruptCause::ChangedByOthers { .. } => "stop whatever writes to the file, then ",
         InterruptCause::Damaged(_) => "put the damaged bytes back from a backup if you have one, then ",
         InterruptCause::Worker(_) => "this is a fault of pageseal, please report it; nothing is lost: ",
         _ => "",
@@ -158,13 +178,7 @@ fn of_usage(error: &UsageError, situation: &Situation<'_>) -> String {
 fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
     let file = situation.file_word();
     match refusal {
-        Refusal::Unopenable { path, source } => match source.kind() {
-            ErrorKind::NotFound => "check the name".into(),
-            ErrorKind::PermissionDenied => {
-                format!("check owner and mode with `ls -l {}`", shell_quote(path))
-            }
-            _ => format!("look at it with `ls -l {}`", shell_quote(path)),
-        },
+        Refusal::Unopenable { path, source } => of_unopenable(path, source),
         Refusal::NotRegular { .. } => "name regular files, one by one; for a pipe use -o OUT and `-`".into(),
         Refusal::SymbolicLink { path } => {
             format!("name the file itself: `readlink -f {}` tells it", shell_quote(path))
@@ -172,9 +186,17 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         Refusal::Immutable { path, .. } => {
             format!("take the attribute off with `chattr -i -a {}`", shell_quote(path))
         }
-        Refusal::AlreadySealed { path } => {
-            format!("there is nothing to do; `pageseal verify {}` checks it", shell_quote(path))
+        Refusal::ReadOnlyMount { .. } => format!(
+            "mount that file system for writing (`findmnt -T {file}` tells which), or write elsewhere with -o OUT"
+        ),
+        Refusal::ReadOnlyFile { path } => {
+            format!("if it may be changed, make it writable with `chmod u+w {}`", shell_quote(path))
         }
+        Refusal::AlreadySealed { path } => format!(
+            "there is nothing to do; `pageseal verify {}{}` checks it",
+            situation.key_words(false),
+            shell_quote(path)
+        ),
         Refusal::HardLinks { .. } => {
             "if all of its names may show the new content, add --allow-links; else use -o OUT".into()
         }
@@ -183,8 +205,8 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         }
         Refusal::OpenForWriting { path } => {
             format!(
-                "find the process with `fuser -v {}` and stop it; if there is none, one that was killed has writes \
-                 on their way to the disk: wait for them",
+                "find the process with `fuser -v {}` (as root, if it is another user's) and stop it; if there is \
+                 none, one that was killed has writes on their way to the disk: wait for them",
                 shell_quote(path)
             )
         }
@@ -210,10 +232,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         Refusal::NameTooLong { .. } => {
             "rename the file, or use --keep-name and a shorter --journal PATH".into()
         }
-        Refusal::JobOpen { .. } => format!(
-            "run `pageseal resume {0}{file}` to go on or `pageseal rollback {0}{file}` to undo",
-            situation.option_words()
-        ),
+        Refusal::JobOpen { journal } => of_open_job(journal, situation),
         Refusal::NothingToResume { path } => format!(
             "`pageseal info {}` tells what it is; if the journal lies elsewhere, add --journal PATH",
             shell_quote(path)
@@ -230,7 +249,8 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             situation.rollback(path)
         ),
         Refusal::StaleJournal { journal } => format!(
-            "check the file with `pageseal info {file}` and `pageseal verify {file}`; if it is good, remove {}",
+            "check the file with `pageseal info {file}` and `pageseal verify {}{file}`; if it is good, remove {}",
+            situation.key_words(false),
             shell_quote(journal)
         ),
         Refusal::ForeignJournal { journal } => format!(
@@ -241,13 +261,22 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             "if you know that it is yours, give it to the owner of the file (`chown`) and to nobody else (`chmod go-w`); else remove {}",
             shell_quote(journal)
         ),
+        // The journal is not what grows then.
+        Refusal::NoSpace { path, needed_bytes, .. } if situation.file == Some(path) => {
+            format!("free {} on that file system", format_size(*needed_bytes))
+        }
         Refusal::NoSpace { needed_bytes, .. } => format!(
             "free {} on that file system, or keep the journal on another one with --journal PATH",
             format_size(*needed_bytes)
         ),
-        Refusal::JournalUnmakable { .. } => {
-            "make its folder writable, or keep the journal elsewhere with --journal PATH".into()
-        }
+        Refusal::JournalUnmakable { source, .. } => match source.kind() {
+            _ if is_out_of_descriptors(source) => MORE_DESCRIPTORS.into(),
+            ErrorKind::NotFound => "make its folder first, or name another one with --journal PATH".into(),
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                "make its folder writable, or keep the journal elsewhere with --journal PATH".into()
+            }
+            _ => "keep the journal elsewhere with --journal PATH".into(),
+        },
         Refusal::NoRecipients => {
             "give -r age1..., -R FILE, -p or --passphrase-file FILE; `pageseal keygen -o \
              key.txt` makes a key"
@@ -277,6 +306,9 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         Refusal::Output { source, .. } if source.kind() == ErrorKind::BrokenPipe => {
             "the program that reads the pipe ended too early; the input is as it was".into()
         }
+        Refusal::Output { source, .. } | Refusal::Input { source, .. } if is_out_of_descriptors(source) => {
+            MORE_DESCRIPTORS.into()
+        }
         Refusal::Output { .. } => {
             "check the output's folder and its free space; the input is as it was".into()
         }
@@ -289,25 +321,78 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
     }
 }
 
+const MORE_DESCRIPTORS: &str = "raise the limit of open files (`ulimit -n`), then run it again";
+
+/// Whether the process or the system has no descriptor left.
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
+}
+
+fn of_unopenable(path: &Path, source: &io::Error) -> String {
+    let look = format!("`ls -l {}`", shell_quote(path));
+    match source.kind() {
+        _ if is_out_of_descriptors(source) => MORE_DESCRIPTORS.into(),
+        ErrorKind::NotFound => match other_name(path) {
+            Some(other) => format!("check the name: {} is there", shell_quote(&other)),
+            None => "check the name".into(),
+        },
+        ErrorKind::PermissionDenied => format!("check owner and mode with {look}"),
+        _ => format!("look at it with {look}"),
+    }
+}
+
+/// The name with or without `.sealed`, if there is a file of it.
+fn other_name(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.as_bytes();
+    let other = match name.strip_suffix(b".sealed") {
+        Some(plain) => OsStr::from_bytes(plain).to_owned(),
+        None => OsStr::from_bytes(&[name, b".sealed"].concat()).to_owned(),
+    };
+    Some(path.with_file_name(other)).filter(|other| other.symlink_metadata().is_ok())
+}
+
+/// A journal lies where the job would put its own. What it is of, only it can say.
+fn of_open_job(journal: &Path, situation: &Situation<'_>) -> String {
+    let told = situation.file.and_then(|file| Some((file, pageseal::info(file, Some(journal)).ok()?)));
+    match told.and_then(|(file, info)| NextCommands::new(&info, file, situation)) {
+        Some(next) => next.text(),
+        None => format!(
+            "restore an undamaged copy of it, or, if `pageseal info {}` says that no job is open, move it away",
+            situation.file_word()
+        ),
+    }
+}
+
 fn of_open(error: &OpenError, situation: &Situation<'_>) -> String {
     match error {
         OpenError::Refused(refusal) => of_refusal(refusal, situation),
+        OpenError::NotSealed { .. } if situation.is_of_pipe() => {
+            "check what feeds the pipe: a sealed file has to come whole, with its end".into()
+        }
         OpenError::NotSealed { path } => format!(
             "`pageseal info {0}` tells what it is; if its end was cut off, an exported trailer can be put back: \
              `pageseal trailer import --from TRAILER -i IDENTITY {0}`",
             shell_quote(path)
         ),
-        OpenError::Interrupted { path, kind, journal_found: true } => {
-            next_commands(*kind, false, path, situation)
-        }
+        OpenError::Interrupted { path, kind, journal_found: true } => of_job(*kind, false, path, situation),
         OpenError::Interrupted { path, kind, .. } => format!(
             "its journal is missing: put it back, or name it: `pageseal resume {}--journal PATH {}`",
-            if *kind == JobKind::Decrypt { "--decrypt " } else { "" },
+            match kind {
+                JobKind::Decrypt => format!("--decrypt {}", situation.key_words(false)),
+                _ => String::new(),
+            },
             shell_quote(path)
         ),
         OpenError::Newer { .. } => "use a newer pageseal".into(),
         OpenError::Damaged { path, damage } => of_damage(damage, path, situation),
         OpenError::Key(error) => of_key(error, situation),
+        OpenError::Io { path, source, .. }
+            if source.kind() == ErrorKind::PermissionDenied || is_out_of_descriptors(source) =>
+        {
+            of_unopenable(path, source)
+        }
         OpenError::Io { .. } => {
             "check the disk (`dmesg`, `smartctl`), and copy the file while it can be read".into()
         }
@@ -377,10 +462,19 @@ fn of_damaged_chunks(damage: &Damage, path: &Path, situation: &Situation<'_>) ->
 fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
     let file = situation.file_word();
     match error {
+        KeyError::NoKeyFits { .. } if situation.is_of_pipe() => {
+            "try another -i IDENTITY or passphrase".into()
+        }
         KeyError::NoKeyFits { .. } => {
             format!("try another -i IDENTITY or passphrase; `pageseal info {file}` lists the key slots")
         }
-        KeyError::NoIdentities | KeyError::NoPassphrase => {
+        KeyError::NoIdentities if matches!(situation.command, "resume" | "rollback") => {
+            "add -i IDENTITY: without a key only an encrypt can go on or be undone, and only while its job key is in \
+             memory, where a restart ends it and other users do not find it"
+                .into()
+        }
+        KeyError::NoIdentities => "add -i IDENTITY, of one of those whom it was sealed for".into(),
+        KeyError::NoPassphrase => {
             "give -i IDENTITY or --passphrase-file FILE, or run it on a terminal".into()
         }
         KeyError::Prompt { .. } => "give the passphrase with --passphrase-file FILE".into(),
@@ -405,6 +499,15 @@ fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
         KeyError::RecipientsFile { .. } => {
             "have one public key (age1...) on each line; # begins a comment".into()
         }
+        KeyError::IdentityFile { flaw: IdentityFlaw::NoPassphrase, .. } => {
+            "run it on a terminal, or add --passphrase-file FILE with its passphrase".into()
+        }
+        KeyError::IdentityFile { flaw: IdentityFlaw::WrongPassphrase, .. } => {
+            "try again with the passphrase of the identity file itself".into()
+        }
+        KeyError::IdentityFile { flaw: IdentityFlaw::Recipient, .. } => {
+            "give the file with the secret key (AGE-SECRET-KEY-1...); the public one only seals".into()
+        }
         KeyError::IdentityFile { .. } => "give a file made by `pageseal keygen` or `age-keygen`".into(),
         KeyError::PassphraseFile { .. } => {
             "have the passphrase alone in the file, as one line of text".into()
@@ -413,9 +516,7 @@ fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
         KeyError::Io { path, source } if source.kind() == ErrorKind::NotFound => {
             format!("check the name: {}", shell_quote(path))
         }
-        KeyError::Io { path, .. } => {
-            format!("check owner and mode with `ls -l {}`", shell_quote(path))
-        }
+        KeyError::Io { path, source } => of_unopenable(path, source),
         KeyError::Wrap { .. } | KeyError::SlotTooBig { .. } => {
             "leave that recipient out, or check its plugin".into()
         }

@@ -83,6 +83,13 @@ pub enum Notice {
         /// The input.
         path: PathBuf,
     },
+    /// A journal lies there and cannot be read, so nothing is told of its job.
+    JournalUnusable {
+        /// The journal.
+        journal: PathBuf,
+        /// Why not.
+        what: String,
+    },
     /// An attribute (owner, extended attribute, time) could not be carried over.
     AttributeLost {
         /// Which one.

@@ -58,6 +58,18 @@ pub enum Refusal {
         /// Which attribute.
         attribute: &'static str,
     },
+    /// On a file system that is mounted read-only.
+    #[error("{} is on a file system that is mounted read-only", path.display())]
+    ReadOnlyMount {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Nobody has the right to write to it. Root could all the same, but nobody expects that.
+    #[error("{} is read-only", path.display())]
+    ReadOnlyFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is sealed already.
     #[error("{} is already sealed", path.display())]
     AlreadySealed {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use pageseal_crypto::Suite;
 use pageseal_format::journal::{Direction, Phase};
 use pageseal_format::{FileState, Limits, SlotKind, Superblock};
-use pageseal_journal::Journal;
+use pageseal_journal::{Journal, UnverifiedJournal};
 use pageseal_storage::{BufferedFile, Storage};
 
 use crate::control::Notice;
-use crate::error::{Damage, OpenError};
-use crate::job::{FileLog, done_bytes, journal_place, public_kind, resilience_name};
+use crate::error::{Damage, OpenError, Refusal};
+use crate::job::{FileLog, done_bytes, job_key, journal_place, public_kind, resilience_name};
 use crate::names::Names;
 use crate::report::JobKind;
 use crate::sealed::{Located, SuperblockCopy, agree, locate, read_slots};
+use crate::surroundings::System;
 use crate::target::open_for_reading;
 
 /// What a file is.
@@ -59,6 +60,9 @@ pub struct JournalInfo {
     pub phase: &'static str,
     /// Whether the job is being undone.
     pub rolling_back: bool,
+    /// Whether going on or undoing takes an identity or a passphrase: for every decrypt, and for an encrypt whose job
+    /// key is not to be found by this user on this system.
+    pub needs_key: bool,
     /// Bytes that are converted for certain. Also of a job that is running or was killed. `None` for a job without
     /// records (`--resilience none`) that was not stopped on request: nothing says it.
     pub done_bytes: Option<u64>,
@@ -99,7 +103,9 @@ pub struct Info {
 }
 
 /// Tells what the file at `path` is. Needs no key, reads a few blocks of a sealed file, changes nothing.
+/// While a job is open, `path` may be either name of the file; [`Info::path`] is the one that it has.
 pub fn info(path: &Path, journal: Option<&Path>) -> Result<Info, OpenError> {
+    let path = &*existing_path(path, journal)?;
     let data: Arc<dyn Storage> = Arc::new(BufferedFile::new(open_for_reading(path)?));
     let unreadable = |(offset, source)| OpenError::Io { path: path.into(), offset, source };
     let file_len_bytes = data.len().map_err(|source| unreadable((0, source)))?;
@@ -114,9 +120,16 @@ pub fn info(path: &Path, journal: Option<&Path>) -> Result<Info, OpenError> {
         file_id: None,
         job_sequence: 0,
         slots: Vec::new(),
-        journal: journal_info(path, journal)?,
+        journal: None,
         notices: Vec::new(),
     };
+    match journal_info(path, journal)? {
+        JournalFound::Missing => {}
+        JournalFound::Readable(journal) => info.journal = Some(journal),
+        JournalFound::Unusable { path, what } => {
+            info.notices.push(Notice::JournalUnusable { journal: path, what });
+        }
+    }
     match locate(&*data, &Limits::PRODUCTION).map_err(unreadable)? {
         Located::Plain => {}
         Located::Damaged(damage) => info.status = FileStatus::Damaged(damage),
@@ -185,21 +198,58 @@ fn describe_superblock(info: &mut Info, superblock: &Superblock) {
     info.job_sequence = superblock.job_sequence;
 }
 
-/// The journal beside the file, if one lies there that can be read.
-fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<Option<JournalInfo>, OpenError> {
+/// Whether the job key is there, and the right one.
+fn has_job_key(journal: &UnverifiedJournal) -> bool {
+    let header = journal.header();
+    job_key::recover(&System, journal.key_area(), &header.job_id, &header.file_id).is_some()
+}
+
+/// The name that the file has: while a job is open, either one leads to it.
+fn existing_path(path: &Path, elsewhere: Option<&Path>) -> Result<PathBuf, OpenError> {
+    let names = Names::of(path)?;
+    let journal = elsewhere.map_or_else(|| names.path_of(&names.journal()), Path::to_path_buf);
+    let names = if journal.symlink_metadata().is_ok() { names.existing() } else { names };
+    Ok(if names.given_path().file_name() == path.file_name() { path.into() } else { names.given_path() })
+}
+
+/// What lies where the journal would.
+enum JournalFound {
+    Missing,
+    Readable(JournalInfo),
+    Unusable { path: PathBuf, what: String },
+}
+
+/// The journal beside the file, or where the caller says.
+fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<JournalFound, OpenError> {
     let names = Names::of(path)?;
     let place = journal_place(&names, elsewhere)?;
-    let Ok(file) = open_for_reading(&place.path) else { return Ok(None) };
+    let path = place.path;
+    let file = match open_for_reading(&path) {
+        Ok(file) => file,
+        Err(Refusal::Unopenable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(JournalFound::Missing);
+        }
+        Err(Refusal::Unopenable { source, .. }) => {
+            return Ok(JournalFound::Unusable { path, what: source.to_string() });
+        }
+        Err(other) => return Ok(JournalFound::Unusable { path, what: other.to_string() }),
+    };
     let log = FileLog(Arc::new(BufferedFile::new(file)));
-    let Ok(journal) = Journal::open(Arc::new(log), &Limits::PRODUCTION) else { return Ok(None) };
+    let opened = Journal::open(Arc::new(log), &Limits::PRODUCTION)
+        .and_then(|journal| Ok((journal.progress_unverified()?, journal)));
+    let (progress, journal) = match opened {
+        Ok((Some(progress), journal)) => (progress, journal),
+        Ok((None, _)) => {
+            return Ok(JournalFound::Unusable { path, what: "it was never completely made".into() });
+        }
+        Err(error) => return Ok(JournalFound::Unusable { path, what: error.to_string() }),
+    };
     let header = journal.header();
-    // A record that cannot be read says as much as none.
-    let Ok(Some(progress)) = journal.progress_unverified() else { return Ok(None) };
     let phase = progress.phase;
     let done = |watermark| done_bytes(&header.geometry, phase.direction, watermark);
     let done_bytes = progress.watermark.map(done);
-    Ok(Some(JournalInfo {
-        path: place.path,
+    Ok(JournalFound::Readable(JournalInfo {
+        path,
         kind: public_kind(header.job),
         resilience: resilience_name(header.resilience),
         phase: match phase.phase {
@@ -211,6 +261,8 @@ fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<Option<JournalI
             Phase::Finished => "FINISHED",
         },
         rolling_back: phase.direction == Direction::Backward,
+        needs_key: phase.phase != Phase::Finished
+            && (header.job == pageseal_format::journal::JobKind::Decrypt || !has_job_key(&journal)),
         done_bytes,
         in_flight_bytes: progress
             .frontier

@@ -41,6 +41,13 @@ impl Names {
         Ok(Names { directory, given, plain, sealed })
     }
 
+    /// The given name if there is such a file, else the other one.
+    pub(crate) fn existing(self) -> Self {
+        let other = if self.given_is_sealed() { self.plain.clone() } else { self.sealed.clone() };
+        let exists = |name: &OsString| self.path_of(name).symlink_metadata().is_ok();
+        if !exists(&self.given) && exists(&other) { Names { given: other, ..self } } else { self }
+    }
+
     /// Whether the given name ends in `.sealed`.
     pub(crate) fn given_is_sealed(&self) -> bool {
         self.given == self.sealed

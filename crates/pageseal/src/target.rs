@@ -198,17 +198,19 @@ fn check_regular(path: &Path, metadata: &Metadata) -> Result<(), Refusal> {
 }
 
 fn check_changeable(path: &Path, metadata: &Metadata, medium: &Medium) -> Result<(), Refusal> {
-    let attribute = if medium.immutable {
-        "immutable"
-    } else if medium.append_only {
-        "append-only"
-    } else if medium.read_only_mount {
-        "on a file system that is mounted read-only"
-    } else if metadata.mode() & 0o222 == 0 {
-        // Root could write all the same, but nobody expects a read-only file to be overwritten.
-        "read-only"
-    } else {
-        return Ok(());
-    };
-    Err(Refusal::Immutable { path: path.into(), attribute })
+    let path = path.to_path_buf();
+    if medium.immutable {
+        return Err(Refusal::Immutable { path, attribute: "immutable" });
+    }
+    if medium.append_only {
+        return Err(Refusal::Immutable { path, attribute: "append-only" });
+    }
+    if medium.read_only_mount {
+        return Err(Refusal::ReadOnlyMount { path });
+    }
+    // Root could write all the same, but nobody expects a read-only file to be overwritten.
+    if metadata.mode() & 0o222 == 0 {
+        return Err(Refusal::ReadOnlyFile { path });
+    }
+    Ok(())
 }

@@ -107,7 +107,8 @@ fn a_protected_file_is_refused_even_to_root() {
     let file = place.plain("file");
     let immutable = |refusal: &Refusal| matches!(refusal, Refusal::Immutable { .. });
     fs::set_permissions(&file, Permissions::from_mode(0o444)).unwrap();
-    place.both_refuse(&file, "mode 0444", immutable);
+    let read_only = |refusal: &Refusal| matches!(refusal, Refusal::ReadOnlyFile { .. });
+    place.both_refuse(&file, "mode 0444", read_only);
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     for attribute in ["i", "a"] {
         let path = file.to_str().unwrap();

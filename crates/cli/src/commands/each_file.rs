@@ -62,11 +62,13 @@ pub struct InfoAndPlan {
     pub info: Info,
     /// How it would be sealed.
     pub plan: Option<JobPlan>,
+    /// `--journal`
+    pub journal: Option<PathBuf>,
 }
 
 impl Report for InfoAndPlan {
     fn text(&self, file: &Path) -> String {
-        info_text(file, &self.info, self.plan.as_ref())
+        info_text(file, &self.info, self.plan.as_ref(), self.journal.as_deref())
     }
     fn object(&self) -> ResultObject {
         ResultObject::of_info(&self.info, self.plan.clone())

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use pageseal::{EncryptOptions, FileStatus, Info, JobKind, JobPlan, JournalInfo, SlotInfo};
+use pageseal::{EncryptOptions, FileStatus, Info, JobPlan, JournalInfo, Notice, SlotInfo};
 
 use crate::arguments::InfoArguments;
 use crate::exit::Exit;
 use crate::json::{hex, job_name, state_name};
 use crate::output::{plan_lines, shown_path, suite_title};
-use crate::remedies::Situation;
-use crate::shell_quote::{printable, shell_quote};
+use crate::remedies::{NextCommands, Situation};
+use crate::shell_quote::printable;
 use crate::size::{format_size, percent};
 
 use super::each_file::{EachFile, InfoAndPlan};
@@ -29,15 +29,16 @@ pub fn run(arguments: &InfoArguments, session: &Session) -> Exit {
             control.progress.notice(notice);
         }
         let plan = (arguments.plan && info.status == FileStatus::Plain)
-            .then(|| pageseal::plan_encrypt(file, &EncryptOptions::default()))
+            .then(|| pageseal::plan_encrypt(&info.path, &EncryptOptions::default()))
             .transpose()?;
-        Ok(InfoAndPlan { info, plan })
+        Ok(InfoAndPlan { info, plan, journal: arguments.journal.clone() })
     })
 }
 
 /// What a file is, for people.
-pub fn info_text(file: &Path, info: &Info, plan: Option<&JobPlan>) -> String {
-    let mut lines = vec![format!("{}: {}", shown_path(file), state_text(&info.status))];
+pub fn info_text(file: &Path, info: &Info, plan: Option<&JobPlan>, journal: Option<&Path>) -> String {
+    let situation = &Situation { journal, ..Situation::of("info") };
+    let mut lines = vec![format!("{}: {}", shown_path(&info.path), state_text(&info.status))];
     let mut field = |name: &str, value: String| lines.push(format!("  {name:<12} {value}"));
     if let Some(suite) = info.suite {
         field("suite", suite_title(suite).into());
@@ -65,7 +66,7 @@ pub fn info_text(file: &Path, info: &Info, plan: Option<&JobPlan>) -> String {
     for line in plan.map(plan_lines).unwrap_or_default() {
         lines.push(format!("  {line}"));
     }
-    if let Some(next) = next_step(file, info) {
+    if let Some(next) = next_step(file, info, situation) {
         lines.push(format!("  → {next}"));
     }
     lines.join("\n")
@@ -120,20 +121,18 @@ fn progress_text(journal: &JournalInfo) -> String {
 }
 
 /// What to do with a file in the middle of a job.
-fn next_step(file: &Path, info: &Info) -> Option<String> {
-    let kind = match info.status {
-        FileStatus::Encrypting => JobKind::Encrypt,
-        FileStatus::Decrypting => JobKind::Decrypt,
-        _ => info.journal.as_ref()?.kind,
-    };
-    let word = if kind == JobKind::Decrypt { "--decrypt " } else { "" };
-    let file = shell_quote(file);
-    let rollback = format!("`pageseal rollback {file}`");
-    Some(match &info.journal {
-        None => "its journal is missing: put it back, or name it with --journal PATH".into(),
-        Some(journal) if journal.rolling_back => {
-            format!("unless it is running: {rollback} finishes undoing")
+fn next_step(file: &Path, info: &Info, situation: &Situation<'_>) -> Option<String> {
+    if let Some(next) = NextCommands::new(info, file, situation) {
+        return Some(format!("unless it is running: {}", next.text()));
+    }
+    let is_unusable = |notice: &Notice| matches!(notice, Notice::JournalUnusable { .. });
+    match info.status {
+        FileStatus::Encrypting | FileStatus::Decrypting if info.notices.iter().any(is_unusable) => {
+            Some("its journal is there and cannot be used: see the note".into())
         }
-        Some(_) => format!("unless it is running: `pageseal resume {word}{file}` goes on, {rollback} undoes"),
-    })
+        FileStatus::Encrypting | FileStatus::Decrypting => {
+            Some("its journal is missing: put it back, or name it with --journal PATH".into())
+        }
+        _ => None,
+    }
 }

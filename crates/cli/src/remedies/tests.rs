@@ -28,6 +28,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::NotRegular { path: path(), what: "a directory" },
         Refusal::SymbolicLink { path: path() },
         Refusal::Immutable { path: path(), attribute: "immutable" },
+        Refusal::ReadOnlyMount { path: path() },
+        Refusal::ReadOnlyFile { path: path() },
         Refusal::AlreadySealed { path: path() },
         Refusal::HardLinks { path: path(), links: 2 },
         Refusal::Sparse { path: path(), allocated_bytes: 0, len_bytes: 1 },

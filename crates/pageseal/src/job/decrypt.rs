@@ -23,7 +23,7 @@ use crate::keys::Identities;
 use crate::names::Names;
 use crate::options::DecryptOptions;
 use crate::report::JobReport;
-use crate::sealed::{SealedFile, check_writable};
+use crate::sealed::{SealedFile, check_writable, settled_superblock};
 use crate::target::{OpenedTarget, Target, open_for_change};
 use crate::verify::verify_chunks;
 
@@ -143,17 +143,21 @@ pub(crate) fn begin(
     }
 }
 
-fn check_names(opened: &OpenedTarget, options: &DecryptOptions) -> Result<(), Refusal> {
+fn check_names(opened: &OpenedTarget, options: &DecryptOptions) -> Result<(), JobError> {
     let target = &opened.target;
     let names = &target.names;
     if !options.keep_name {
         if !names.given_is_sealed() {
-            return Err(Refusal::NoSealedSuffix { path: target.path.clone() });
+            // While an encrypt is open, the file has its plain name: then that is what there is to say.
+            return Err(match settled_superblock(&target.path, &*target.data, &target.limits) {
+                Err(interrupted @ OpenError::Interrupted { .. }) => interrupted.into(),
+                _ => Refusal::NoSealedSuffix { path: target.path.clone() }.into(),
+            });
         }
         let plain = names.path_of(&names.plain);
         let unopenable = |source| Refusal::Unopenable { path: plain.clone(), source };
         if target.folder.identity_of(&names.plain).map_err(unopenable)?.is_some() {
-            return Err(Refusal::TargetExists { path: plain });
+            return Err(Refusal::TargetExists { path: plain }.into());
         }
     }
     if options.journal.is_none() {

@@ -15,7 +15,7 @@ mod finished;
 mod handover;
 #[cfg(test)]
 mod handover_tests;
-mod job_key;
+pub(crate) mod job_key;
 mod journal_file;
 mod pipeline;
 mod plan;

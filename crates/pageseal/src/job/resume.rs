@@ -1,6 +1,5 @@
 //! Going on with an interrupted job, or undoing it.
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::time::Instant;
 
@@ -73,7 +72,7 @@ fn go_on(
     control: &Control<'_>,
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
-    let names = existing_name(Names::of(path)?);
+    let names = Names::of(path)?.existing();
     let mut opened = open_for_change(names, true, control)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
     let journal = open_journal(&opened.target, place)?;
@@ -185,13 +184,6 @@ fn check_caches(
         Since::FileOnNewFileSystem | Since::FileOnOtherMount => elsewhere(&target.path),
         Since::JournalOnOtherMount => elsewhere(&place.path),
     }
-}
-
-/// The given name if it exists, else the file's other name.
-fn existing_name(names: Names) -> Names {
-    let other: OsString = if names.given_is_sealed() { names.plain.clone() } else { names.sealed.clone() };
-    let exists = |name: &OsString| names.path_of(name).symlink_metadata().is_ok();
-    if !exists(&names.given) && exists(&other) { Names { given: other, ..names } } else { names }
 }
 
 /// Refuses what the caller did not clearly ask for, and what cannot be had any more.

@@ -87,6 +87,11 @@ impl Identities {
         self.native.is_empty() && self.plugins.is_empty() && self.passphrases.is_empty() && !self.may_ask
     }
 
+    /// Whether no key was given, and there is only somebody to ask for a passphrase.
+    pub(super) fn only_asks(&self) -> bool {
+        self.may_ask && self.native.is_empty() && self.plugins.is_empty() && self.passphrases.is_empty()
+    }
+
     /// The passphrase that the user types, asked for on the first call only. `None` without a terminal.
     pub(super) fn typed_passphrase(&self) -> Result<Option<Passphrase>, KeyError> {
         // Held while asking, so that two threads do not ask at the same time.

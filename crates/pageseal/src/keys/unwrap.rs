@@ -24,8 +24,9 @@ use super::{FILE_ID_LEN, FILE_KEY_LEN, HEADER_HASH_LEN, PAYLOAD_LEN};
 /// caller checks the key commitment.
 ///
 /// # Errors
-/// [`KeyError::NoIdentities`] if there is nothing to try; [`KeyError::Cancelled`]; what the prompt says; else why nothing
-/// fits: [`KeyError::SlotMismatch`], [`KeyError::ExcessiveWork`], [`KeyError::SlotsSkipped`], [`KeyError::Memory`],
+/// [`KeyError::NoIdentities`] if there is nothing to try, or only somebody to ask for a passphrase that no
+/// slot takes; [`KeyError::Cancelled`]; what the prompt says; else why nothing fits:
+/// [`KeyError::SlotMismatch`], [`KeyError::ExcessiveWork`], [`KeyError::SlotsSkipped`], [`KeyError::Memory`],
 /// [`KeyError::Plugin`], [`KeyError::NoPassphrase`] or [`KeyError::NoKeyFits`], the first of these that is true.
 pub(crate) fn unwrap_slots(
     area: &SlotArea,
@@ -33,7 +34,9 @@ pub(crate) fn unwrap_slots(
     identities: &Identities,
     cancellation: &Cancellation,
 ) -> Result<FileKey, KeyError> {
-    if identities.is_empty() {
+    let passphrase_slots = area.slots.iter().filter(|slot| slot.kind == SlotKind::Passphrase).count();
+    // Nobody is asked for a passphrase that fits nowhere.
+    if identities.is_empty() || (identities.only_asks() && passphrase_slots == 0) {
         return Err(KeyError::NoIdentities);
     }
     let mut search =

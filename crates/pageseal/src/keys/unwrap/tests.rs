@@ -128,7 +128,7 @@ fn the_prompt_is_the_last_resort_and_asked_once() {
     let sealed = keys.area([passphrase_slot(&keys, "open sesame"), native_slot(&keys, &identity)]);
 
     let no_passphrase = keys.area([native_slot(&keys, &identity)]);
-    assert!(matches!(error(&keys, &no_passphrase, &identities), KeyError::NoKeyFits { .. }));
+    assert!(matches!(error(&keys, &no_passphrase, &identities), KeyError::NoIdentities));
     identities.native = with_file(&identity).native;
     assert_opens(&keys, &sealed, &identities);
     identities.native.clear();
@@ -152,7 +152,7 @@ fn nobody_to_ask_is_told_apart_from_a_wrong_passphrase() {
     assert!(matches!(error(&keys, &area, &identities), KeyError::Prompt { .. }));
     let only_native = keys.area([native_slot(&keys, &generate_identity())]);
     let identities = with_prompt(&FakePrompt::absent());
-    assert!(matches!(error(&keys, &only_native, &identities), KeyError::NoKeyFits { .. }));
+    assert!(matches!(error(&keys, &only_native, &identities), KeyError::NoIdentities));
 }
 
 #[test]
