@@ -4,11 +4,13 @@
 use std::io::{self, ErrorKind, Write, stderr, stdout};
 use std::path::Path;
 
+use serde::Serialize;
+
 use pageseal::{JobKind, JobOutcome, JobPlan, JobReport, Suite, VerifyReport};
 
 use crate::failure::Failure;
 use crate::remedies::{Situation, remedy};
-use crate::shell_quote::printable;
+use crate::shell_quote::{is_unprintable, printable};
 use crate::size::{format_rate, format_seconds, format_size};
 
 /// Prints `text` and a newline on standard output.
@@ -16,6 +18,24 @@ pub fn print_result(text: &str) -> Result<(), Failure> {
     let mut text = text.to_owned();
     text.push('\n');
     write_stdout(text.as_bytes())
+}
+
+/// Prints a value as one line of JSON. What steers a terminal is escaped, also where JSON would let it through: names come
+/// from others, and people look at such lines too.
+pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::Stdout { source: error.into() })?;
+    print_result(&escape_json(&text))
+}
+
+/// Outside of its strings JSON has none of these characters, and in a string this is another spelling of them.
+fn escape_json(text: &str) -> String {
+    let mut units = [0; 2];
+    text.chars()
+        .map(|c| match is_unprintable(c) {
+            true => c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}")).collect(),
+            false => c.to_string(),
+        })
+        .collect()
 }
 
 /// Writes bytes to standard output; a closed pipe counts as written.
@@ -73,10 +93,11 @@ pub fn job_line(report: &JobReport, in_place: bool) -> String {
         "{}  {}  {}, {}",
         outcome_name(report),
         report.path.as_deref().map_or_else(|| "-".into(), shown_path),
-        amount(report.data_len_bytes, report.seconds),
+        converted_amount(report),
         suite_title(report.suite),
     );
-    if in_place {
+    // What does nothing goes no way about it.
+    if in_place && (report.converted_bytes > 0 || report.data_len_bytes == 0) {
         line.push_str(&format!(", {}, {}", report.io, report.resilience));
     }
     if report.windows_recovered > 0 {
@@ -118,6 +139,18 @@ pub fn suite_title(suite: Suite) -> &'static str {
         Suite::Aegis256X2 => "AEGIS-256X2",
         Suite::Xaes256Gcm => "XAES-256-GCM",
         Suite::XChaCha20Poly1305 => "XChaCha20-Poly1305",
+    }
+}
+
+/// Time and speed of what this run converted; an interrupted one may have done most or all of it.
+fn converted_amount(report: &JobReport) -> String {
+    let (all, now) = (report.data_len_bytes, report.converted_bytes);
+    if now == all {
+        return amount(all, report.seconds);
+    }
+    match now {
+        0 => format!("{}, nothing was left to convert", format_size(all)),
+        _ => format!("{}, the last {}", format_size(all), amount(now, report.seconds)),
     }
 }
 
@@ -168,6 +201,16 @@ mod tests {
         assert_eq!(located_message(&failure, &situation_of_a), "a: no identity or passphrase was given");
         let path = "a.sealed".into();
         assert_eq!(named(OpenError::NotSealed { path }.into()), "a.sealed is not a sealed file");
+    }
+
+    #[test]
+    fn json_steers_no_terminal() {
+        assert_eq!(escape_json(r#"{"a":"ü\n"}"#), r#"{"a":"ü\n"}"#);
+        let text = serde_json::to_string("a\u{9b}31m\u{202e}\u{7f}\u{2028}b").unwrap();
+        let escaped = escape_json(&text);
+        assert_eq!(escaped, r#""a\u009b31m\u202e\u007f\u2028b""#);
+        let back: String = serde_json::from_str(&escaped).unwrap();
+        assert_eq!(back, "a\u{9b}31m\u{202e}\u{7f}\u{2028}b");
     }
 
     #[test]

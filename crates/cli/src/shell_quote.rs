@@ -31,9 +31,12 @@ fn is_bare(c: char) -> bool {
     c.is_alphanumeric() || "_./+:@%,=-".contains(c)
 }
 
-fn is_unprintable(c: char) -> bool {
-    // The second group turns the direction of the text around.
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// What moves the cursor, ends the line, or turns the direction of the text around.
+pub fn is_unprintable(c: char) -> bool {
+    const ARABIC_LETTER_MARK: char = '\u{61c}';
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || c == ARABIC_LETTER_MARK
 }
 
 fn escape_bytes(text: &OsStr) -> String {

@@ -133,6 +133,27 @@ impl Place {
     }
 }
 
+/// The job of `a` ends, and its journal stays in phase FINISHED, as a crash before its removal leaves it.
+fn finish_but_for_the_journal(place: &Place) {
+    const PHASES: [usize; 2] = [36_864, 40_960];
+    const FINISHED: u8 = 6;
+    let mut journal = place.folder.read("a.pageseal-journal");
+    place.folder.succeed(["resume", "-q", "a"]);
+    let sequence = |at: &usize| u64::from_le_bytes(journal[at + 8..at + 16].try_into().unwrap());
+    let newest = PHASES.into_iter().max_by_key(sequence).unwrap();
+    let block = &mut journal[newest..newest + 4096];
+    block[32] = FINISHED;
+    // No key holder has to say so: the keys are wiped by then. Its checksum must be right.
+    place.folder.write("phase", &block[..4064]);
+    let sum = stdout(&place.paste("sha256sum phase"));
+    for (index, byte) in block[4064..].iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&sum[2 * index..2 * index + 2], 16).unwrap();
+    }
+    place.folder.write("a.pageseal-journal", &journal);
+    let told = place.folder.succeed(["info", "a"]);
+    assert!(told.contains("phase FINISHED"), "{told}");
+}
+
 /// What the last line with an arrow says to do.
 fn remedy(output: &Output) -> String {
     let told = stdout(output) + &stderr(output);
@@ -249,6 +270,33 @@ fn of_a_half_opened_file() {
         assert_eq!(code(&done), 0, "{arguments:?} → {}: {}", proposed[0], stderr(&done));
         assert!(place.folder.exists("a"), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_speed_is_that_of_what_was_converted() {
+    let place = Place::half_sealed(JobKeyMode::Runtime);
+    let left = place.folder.succeed(["info", "--json", "a"]);
+    let left: serde_json::Value = serde_json::from_str(&left).unwrap();
+    let done = left["journal"]["done_bytes"].as_u64().unwrap();
+    let printed = place.folder.succeed(["resume", "--json", "a"]);
+    let resumed: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(resumed["data_len_bytes"], LEN);
+    assert_eq!(resumed["converted_bytes"], LEN as u64 - done);
+    let place = Place::half_sealed(JobKeyMode::Runtime);
+    let line = place.folder.succeed(["resume", "a"]);
+    assert!(line.starts_with("sealed  a.sealed  28.1 MiB, the last "), "{line}");
+}
+
+#[test]
+fn of_a_job_of_which_only_the_journal_is_left() {
+    let make = || {
+        let place = Place::half_sealed(JobKeyMode::Runtime);
+        finish_but_for_the_journal(&place);
+        place
+    };
+    check(make, &["info", "a"], 0, &[("pageseal resume a", "a.sealed")]);
+    let line = make().folder.succeed(["resume", "a"]);
+    assert!(line.starts_with("sealed  a.sealed  28.1 MiB, nothing was left to convert, "), "{line}");
 }
 
 #[test]

@@ -289,6 +289,33 @@ fn results_that_cannot_be_written_are_an_error() {
 }
 
 #[test]
+fn a_job_whose_result_line_cannot_be_written_is_done_all_the_same() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("a", &content(100_000));
+    let run = |arguments: &[&str]| {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        folder.command(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap()
+    };
+    for (arguments, left) in [
+        (&["encrypt", "-r", &recipient, "a"][..], "a.sealed"),
+        (&["verify", "-i", "key.txt", "a.sealed"], "a.sealed"),
+        (&["trailer", "export", "-o", "t", "a.sealed"], "t"),
+        (&["decrypt", "--json", "-i", "key.txt", "a.sealed"], "a"),
+    ] {
+        let output = run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", stderr(&output));
+        let note = "is done all the same: cannot write to standard output: No space left on device";
+        assert!(stderr(&output).contains(note), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("error: "), "{arguments:?}: {}", stderr(&output));
+        assert!(folder.exists(left), "{arguments:?}");
+    }
+    // What is said is all that this one does.
+    let output = run(&["info", "a"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).starts_with("pageseal: error: a: cannot write to standard output"));
+}
+
+#[test]
 fn every_command_has_a_manual_page() {
     let folder = Folder::new();
     fs::create_dir(folder.path("man1")).unwrap();
@@ -316,6 +343,18 @@ fn control_characters_of_names_do_not_reach_the_terminal() {
     let output = folder.run(["info", "a\u{1b}[31mred"]);
     assert_eq!(code(&output), 1);
     assert!(!stderr(&output).contains('\u{1b}'), "{:?}", stderr(&output));
+    // The same of those that JSON would let through.
+    let name = "a\u{9b}31m\u{202e}gpj";
+    folder.write(name, b"x");
+    for arguments in [&["info", name][..], &["info", "--json", name], &["verify", "--json", "-i", "no", name]]
+    {
+        let output = folder.run(arguments);
+        let told = stdout(&output) + &stderr(&output);
+        assert!(!told.contains(['\u{9b}', '\u{202e}']), "{arguments:?}: {told:?}");
+    }
+    let printed = stdout(&folder.run(["info", "--json", name]));
+    let object: serde_json::Value = serde_json::from_str(&printed).unwrap();
+    assert_eq!(object["file"], name, "it is only another spelling");
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub struct JobReport {
     pub name_kept: bool,
     /// Plaintext length in bytes.
     pub data_len_bytes: u64,
+    /// Bytes of plaintext that this run converted. Less than all where it went on with an interrupted job; 0 where only
+    /// names were left to settle.
+    pub converted_bytes: u64,
     /// Chunks of the file.
     pub chunks: u64,
     /// Suite.

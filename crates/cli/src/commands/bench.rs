@@ -10,7 +10,7 @@ use crate::arguments::{BenchArguments, BenchCommand, BenchOutputArguments};
 use crate::bench_page;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{print_aside, print_result, shown_path};
+use crate::output::{print_aside, print_json, print_result, shown_path};
 use crate::shell_quote::printable;
 
 /// Measures what was asked for and shows the figures.
@@ -88,8 +88,7 @@ fn show(report: &BenchReport, output: &BenchOutputArguments, quiet: bool) -> Res
         bench_page::write(report, path)?;
     }
     if output.json {
-        let text = serde_json::to_string(report).map_err(|error| Failure::Stdout { source: error.into() })?;
-        print_result(&text)?;
+        print_json(report)?;
     } else if !quiet {
         // The path in it is the user's own, but may come from a script.
         let text = report.to_string();

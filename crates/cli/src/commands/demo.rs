@@ -5,7 +5,7 @@ use pageseal::demo::{self, DemoOptions};
 use crate::arguments::DemoArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::print_result;
+use crate::output::{print_json, print_result};
 
 /// Runs the demonstration and prints its figures.
 pub fn run(arguments: &DemoArguments, quiet: bool) -> Result<Exit, Failure> {
@@ -16,9 +16,7 @@ pub fn run(arguments: &DemoArguments, quiet: bool) -> Result<Exit, Failure> {
         keep: arguments.keep,
     })?;
     if arguments.json {
-        let text =
-            serde_json::to_string(&report).map_err(|error| Failure::Stdout { source: error.into() })?;
-        print_result(&text)?;
+        print_json(&report)?;
     } else if !quiet {
         print_result(&report.to_string())?;
     }

@@ -7,7 +7,9 @@ use pageseal::{Control, Info, JobPlan, JobReport, Notice, VerifyReport};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::json::{FileObject, ResultObject};
-use crate::output::{job_line, print_aside, print_failure, print_result, verify_line};
+use crate::output::{
+    job_line, print_aside, print_failure, print_json, print_note, print_result, shown_path, verify_line,
+};
 use crate::progress::Display;
 use crate::remedies::Situation;
 
@@ -16,6 +18,8 @@ use super::session::Session;
 
 /// What the work on a file can end with.
 pub trait Report {
+    /// Whether it is made for what it prints, so that without this nothing was done.
+    const IS_ITS_TEXT: bool = false;
     /// For people.
     fn text(&self, file: &Path) -> String;
     /// For scripts.
@@ -67,6 +71,8 @@ pub struct InfoAndPlan {
 }
 
 impl Report for InfoAndPlan {
+    const IS_ITS_TEXT: bool = true;
+
     fn text(&self, file: &Path) -> String {
         info_text(file, &self.info, self.plan.as_ref(), self.journal.as_deref())
     }
@@ -136,6 +142,11 @@ impl EachFile<'_> {
         };
         match self.print(file, result, notices, &situation) {
             Ok(()) => exit,
+            // What was asked for is done, and how it ended is the exit code.
+            Err(failure) if result.is_ok() && !R::IS_ITS_TEXT => {
+                print_note(&format!("{} is done all the same: {}", shown_path(file), failure.message()));
+                exit
+            }
             Err(failure) => {
                 print_failure(&failure, &situation);
                 exit.worst(failure.exit())
@@ -156,9 +167,7 @@ impl EachFile<'_> {
             if let Ok(report) = result {
                 object = object.with_exit_code(report.exit().code());
             }
-            let text =
-                serde_json::to_string(&object).map_err(|error| Failure::Stdout { source: error.into() })?;
-            return print_result(&text);
+            return print_json(&object);
         }
         match result {
             Ok(report) if !self.session.quiet => {

@@ -78,7 +78,7 @@ fn state_text(status: &FileStatus) -> String {
         FileStatus::Sealed => "sealed".into(),
         FileStatus::Encrypting => "in the middle of an encrypt".into(),
         FileStatus::Decrypting => "in the middle of a decrypt".into(),
-        FileStatus::Damaged(damage) => format!("damaged: {damage}"),
+        FileStatus::Damaged(damage) => format!("damaged: {}", printable(&damage.to_string())),
         other => state_name(other).into(),
     }
 }

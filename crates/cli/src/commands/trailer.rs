@@ -7,7 +7,7 @@ use pageseal::{Control, export_trailer, import_trailer};
 use crate::arguments::{TrailerCommand, TrailerExportArguments, TrailerImportArguments};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{print_failure, print_result, shown_path};
+use crate::output::{print_failure, print_note, print_result, shown_path};
 use crate::progress::Display;
 use crate::remedies::Situation;
 use crate::size::format_size;
@@ -28,7 +28,7 @@ pub fn run(command: &TrailerCommand, session: &Session) -> Result<Exit, Failure>
             let result = import(arguments, &identities, &control);
             display.finish();
             let result = result
-                .and_then(|line| print_unless(session.quiet, &line))
+                .map(|line| print_unless(session.quiet, &line))
                 .map_err(|failure| session.cancelled_or(failure));
             Ok(ended("trailer import", &arguments.file, result))
         }
@@ -38,7 +38,8 @@ pub fn run(command: &TrailerCommand, session: &Session) -> Result<Exit, Failure>
 fn export(arguments: &TrailerExportArguments, session: &Session) -> Result<(), Failure> {
     let len_bytes = export_trailer(&arguments.file, &arguments.output)?;
     let line = format!("exported  {}  {}", shown_path(&arguments.output), format_size(len_bytes));
-    print_unless(session.quiet, &line)
+    print_unless(session.quiet, &line);
+    Ok(())
 }
 
 fn import(
@@ -50,8 +51,11 @@ fn import(
     Ok(format!("imported  {}  {}", shown_path(&arguments.file), format_size(len_bytes)))
 }
 
-fn print_unless(quiet: bool, line: &str) -> Result<(), Failure> {
-    if quiet { Ok(()) } else { print_result(line) }
+/// The work is done whether somebody can read about it or not.
+fn print_unless(quiet: bool, line: &str) {
+    if !quiet && let Err(failure) = print_result(line) {
+        print_note(&format!("it is done all the same: {}", failure.message()));
+    }
 }
 
 fn ended(command: &'static str, file: &Path, result: Result<(), Failure>) -> Exit {

@@ -41,6 +41,8 @@ pub(crate) struct ActiveJob {
     pub(crate) suite: Suite,
     pub(crate) io: &'static str,
     pub(crate) windows_recovered: u64,
+    /// Bytes of plaintext that this run converts.
+    pub(crate) converted_bytes: u64,
     /// Chunks that a continued job found lost, in neither form, where the file will be sealed.
     pub(crate) found_damage: Option<Damage>,
     pub(crate) started: Instant,
@@ -59,6 +61,7 @@ impl ActiveJob {
             Side::Plain => Stage::Decrypting,
         };
         let (done, total) = self.done_bytes(direction, start.watermark());
+        self.converted_bytes = total - done;
         control.progress.stage(stage, total, done);
         if let Err(cause) = self.mark_unclean(direction, &start) {
             return Err(self.interrupted(direction, start.watermark(), cause));
@@ -216,6 +219,7 @@ impl ActiveJob {
             path,
             name_kept,
             data_len_bytes: self.context.geometry.data_len(),
+            converted_bytes: self.converted_bytes,
             chunks: self.context.geometry.chunk_count(),
             suite: self.suite,
             threads: self.context.workers.threads(),

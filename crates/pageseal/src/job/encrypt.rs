@@ -237,6 +237,7 @@ pub(crate) fn begin(
         suite,
         io: plan.io.name(),
         windows_recovered: 0,
+        converted_bytes: 0,
         found_damage: None,
         started,
     };

@@ -50,6 +50,7 @@ pub(crate) fn finish(
         path: name.as_ref().map(|name| names.path_of(name)),
         name_kept: name != Some(wanted),
         data_len_bytes: header.geometry.data_len(),
+        converted_bytes: 0,
         chunks: header.geometry.chunk_count(),
         suite,
         threads: 0,

@@ -143,6 +143,7 @@ pub(crate) fn continue_on(
         suite: unlocked.suite,
         io: io.name(),
         windows_recovered: 0,
+        converted_bytes: 0,
         found_damage: None,
         started,
     };

@@ -219,6 +219,7 @@ fn report(
         path,
         name_kept: false,
         data_len_bytes: geometry.data_len(),
+        converted_bytes: geometry.data_len(),
         chunks: geometry.chunk_count(),
         suite,
         threads: workers.threads(),
