@@ -87,3 +87,50 @@ fn sigkill_leaves_a_job_that_resume_finishes() {
     folder.succeed(["decrypt", "-i", "key.txt", "a.sealed"]);
     assert!(folder.read("a") == original);
 }
+
+/// What `info` tells of the job on `a`, from a process of its own: bytes done and in flight, once there is a journal.
+fn told(folder: &Folder) -> Option<(u64, u64)> {
+    told_by(&folder.run(["info", "--json", "a"]))
+}
+
+fn told_by(info: &Output) -> Option<(u64, u64)> {
+    let object: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
+    let journal = &object["journal"];
+    Some((journal["done_bytes"].as_u64()?, journal["in_flight_bytes"].as_u64()?))
+}
+
+#[test]
+fn info_tells_how_far_a_job_is_that_runs_stands_still_or_was_killed() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("a", &content(LEN));
+    let encrypt = ["encrypt", "--threads", "1", "--suite", "xchacha20-poly1305", "-r", &recipient, "a"];
+    for _ in 0..10 {
+        let mut child = folder.command(encrypt).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let pid = Pid::from_child(&child);
+        let begun = Instant::now();
+        let mut seen = 0;
+        while child.try_wait().unwrap().is_none() && folder.exists("a") && seen == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nothing is told of it");
+            seen = told(&folder).map_or(0, |(done, _)| done);
+        }
+        let _ = kill_process(pid, Signal::STOP);
+        let standing = (seen > 0 && folder.exists("a")).then(|| told(&folder)).flatten();
+        let _ = kill_process(pid, Signal::KILL);
+        child.wait().unwrap();
+        let Some(standing) = standing.filter(|_| folder.exists("a.pageseal-journal")) else {
+            // The machine was so fast that the job was over.
+            if !folder.exists("a") {
+                folder.succeed(["decrypt", "-q", "-i", "key.txt", "a.sealed"]);
+            }
+            continue;
+        };
+        let killed = told(&folder).expect("a journal");
+        assert!(seen <= standing.0 && standing.0 <= killed.0, "{seen}, {standing:?}, {killed:?}");
+        let resumed = folder.succeed(["resume", "--json", "-i", "key.txt", "a"]);
+        let resumed: serde_json::Value = serde_json::from_str(&resumed).unwrap();
+        let was_done = LEN as u64 - resumed["converted_bytes"].as_u64().unwrap();
+        assert!(killed.0 <= was_done && was_done <= killed.0 + killed.1, "{killed:?}, then {was_done}");
+        return;
+    }
+    panic!("the job was never met in the middle");
+}
