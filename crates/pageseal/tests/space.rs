@@ -254,6 +254,93 @@ fn fill(at: &Path) {
     while filler.write_all(&[1; 65536]).and_then(|()| filler.sync_data()).is_ok() {}
 }
 
+/// Sectors that a file has and bytes that a file system has left.
+fn blocks(mount: &Mount, file: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    let told =
+        std::process::Command::new("stat").args(["-f", "-c", "%f %S"]).arg(&mount.at).output().unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let (free, size) = told.trim().split_once(' ').unwrap();
+    let free = free.parse::<u64>().unwrap() * size.parse::<u64>().unwrap();
+    (fs::metadata(file).unwrap().blocks(), free)
+}
+
+/// A file of so many bytes with 64 KiB of data in each `step` bytes, on the disk.
+fn sparse_file(path: &Path, len: u64, step: u64) {
+    use std::os::unix::fs::FileExt;
+    let file = fs::File::create(path).unwrap();
+    file.set_len(len).unwrap();
+    for at in (0..len).step_by(step as usize) {
+        file.write_all_at(&[7; 65536], at).unwrap();
+    }
+    file.sync_all().unwrap();
+    succeeds("sync", &[]);
+}
+
+fn sparse() -> EncryptOptions {
+    EncryptOptions { allow_sparse: true, ..EncryptOptions::default() }
+}
+
+/// Holes are space that a job needs too. What is refused for want of it takes none, whether that is seen at once or when most of it
+/// is reserved.
+#[test]
+fn a_refused_sparse_file_takes_no_space() {
+    use pageseal_storage::Storage;
+    let Some(mount) = Mount::image("mkfs.ext4", 96 << 20) else { return };
+    let key_folder = folder();
+    let keys = Keys::new(key_folder.path());
+    let file = mount.at.join("file");
+    for len in [3 << 30, 1 << 40_u64] {
+        sparse_file(&file, len, len / 4);
+        // Space that was reserved on purpose stays.
+        assert!(succeeds("fallocate", &["-n", "-o", "1M", "-l", "1M", file.to_str().unwrap()]));
+        succeeds("sync", &[]);
+        let before = blocks(&mount, &file);
+        let recipients = std::slice::from_ref(&keys.recipient);
+        let error = encrypt_in_place(&file, recipients, &sparse(), &Control::silent()).unwrap_err();
+        assert!(matches!(error, JobError::Refused(Refusal::NoSpace { .. })), "{error:?}");
+        succeeds("sync", &[]);
+        assert_eq!((blocks(&mount, &file), names_in(&mount.at).len()), (before, 2), "{len} bytes");
+    }
+    // As much as is free, but for what it takes to say where it is.
+    fs::remove_file(&file).unwrap();
+    sparse_file(&file, 40 << 20, 256 << 10);
+    assert!(succeeds("fallocate", &["-n", "-o", "128K", "-l", "64K", file.to_str().unwrap()]));
+    let holes = (40 << 20) / (256 << 10) * (192 << 10) - (64 << 10);
+    let mut refused_late = false;
+    for left in (holes - (64 << 10)..).step_by(1024) {
+        let _ = fs::remove_file(mount.at.join("filler"));
+        mount.fill_up(left);
+        let before = blocks(&mount, &file);
+        let file = fs::File::options().read(true).write(true).open(&file).unwrap();
+        let storage = pageseal_storage::BufferedFile::new(file);
+        if storage.reserve(0, 40 << 20).is_ok() {
+            break;
+        }
+        refused_late |= before.1 >= holes;
+        storage.sync_all().unwrap();
+        succeeds("sync", &[]);
+        let lost = before.1.saturating_sub(blocks(&mount, &mount.at.join("file")).1);
+        // ext4 keeps the blocks that say where blocks are.
+        assert!(lost <= 16 << 10, "{lost} bytes are gone, of {left}");
+    }
+    assert!(refused_late, "what had been reserved was never given back");
+}
+
+#[test]
+fn an_undone_encrypt_gives_the_holes_back() {
+    let Some(mount) = Mount::image("mkfs.ext4", 128 << 20) else { return };
+    let key_folder = folder();
+    let keys = Keys::new(key_folder.path());
+    let file = mount.at.join("file");
+    sparse_file(&file, 8 * WINDOW, WINDOW);
+    let (content, before) = (digest(&file), blocks(&mount, &file).0);
+    support::interrupt_encrypt(&file, &keys, &sparse());
+    assert!(blocks(&mount, &file).0 > before + 2 * WINDOW / 512, "the holes were not reserved");
+    rollback(&file, &keys.identities(), &ResumeOptions::default(), &Control::silent()).unwrap();
+    assert_eq!((digest(&file), blocks(&mount, &file).0), (content, before));
+}
+
 #[test]
 fn a_reflink_copy_is_named_and_keeps_its_own_content() {
     let Some(mount) = Mount::image("mkfs.btrfs", 128 << 20) else { return };

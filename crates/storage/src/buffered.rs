@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use crate::lock::{LockHolder, lock_holder};
@@ -118,7 +119,7 @@ impl Storage for BufferedFile {
         crate::drain::drain_direct_requests(&self.file)
     }
 
-    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
-        space::is_hole(&self.file, offset, len)
+    fn next_hole(&self, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+        space::next_hole(&self.file, offset, end)
     }
 }

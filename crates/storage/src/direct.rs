@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
@@ -200,8 +201,8 @@ impl Storage for DirectFile {
         self.buffered.drain_requests()
     }
 
-    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
-        self.buffered.is_hole(offset, len)
+    fn next_hole(&self, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+        self.buffered.next_hole(offset, end)
     }
 
     fn prefers_large_requests(&self) -> bool {

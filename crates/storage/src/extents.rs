@@ -1,6 +1,6 @@
-//! Asking a file system whether a file shares its blocks with another one.
+//! Asking a file system where a file has blocks, and whether it shares them with another one.
 
-use std::{fs::File, io, mem::size_of, os::fd::AsRawFd};
+use std::{fs::File, io, mem::size_of, ops::Range, os::fd::AsRawFd};
 
 /// `_IOWR('f', 11, struct fiemap)`, linux/fs.h.
 const FS_IOC_FIEMAP: u32 = 0xC020_660B;
@@ -67,6 +67,33 @@ pub(crate) fn any_shared(file: &File) -> Option<bool> {
 /// Returns when all that was on its way into the file, past the page cache too, has got there (Btrfs).
 pub(crate) fn wait_for_ordered(file: &File) -> io::Result<()> {
     extents_from(file, 0, FIEMAP_FLAG_SYNC).map(drop)
+}
+
+/// The parts of a range that have no block, not even an unwritten one; `None` if the file system does not say.
+pub(crate) fn gaps(file: &File, range: &Range<u64>) -> Option<Vec<Range<u64>>> {
+    let mut gaps = Vec::new();
+    let mut at = range.start;
+    while at < range.end {
+        let request = extents_from(file, at, 0).ok()?;
+        let extents = request.extents.get(..request.mapped_extents as usize)?;
+        let asked_from = at;
+        for extent in extents {
+            let start = extent.logical.clamp(at, range.end);
+            if start > at {
+                gaps.push(at..start);
+            }
+            at = at.max(extent.logical.saturating_add(extent.length));
+            if at >= range.end {
+                return Some(gaps);
+            }
+        }
+        let is_last = extents.last().is_none_or(|last| last.flags & FIEMAP_EXTENT_LAST != 0);
+        if is_last || at == asked_from {
+            gaps.push(at..range.end);
+            break;
+        }
+    }
+    Some(gaps)
 }
 
 fn extents_from(file: &File, start: u64, flags: u32) -> io::Result<Box<Request>> {

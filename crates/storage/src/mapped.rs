@@ -1,6 +1,6 @@
 //! A file of which the first part is also memory.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
 use rustix::{
     fs::{FallocateFlags, fstatvfs},
@@ -219,8 +219,8 @@ impl Storage for MappedFile {
         self.file.set_modified(modified)
     }
 
-    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
-        self.file.is_hole(offset, len)
+    fn next_hole(&self, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+        self.file.next_hole(offset, end)
     }
 
     fn mount_instance(&self) -> Option<MountInstance> {

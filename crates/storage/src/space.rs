@@ -3,18 +3,22 @@
 use std::{
     fs::File,
     io,
+    ops::Range,
     os::unix::fs::{FileExt, MetadataExt},
 };
 
 use rustix::{
-    fs::{FallocateFlags, fallocate, fstatvfs},
+    fs::{FallocateFlags, SeekFrom, fallocate, fstatvfs, seek},
     io::Errno,
 };
 
-use crate::storage::range_end;
+use crate::{extents, storage::range_end};
 
 /// Zeros are written in pieces of this size where nothing better exists.
 const ZERO_STEP_BYTES: usize = 1 << 20;
+
+/// Holes that are kept in mind, to be made again after a failure: 32 MiB of memory.
+const MOST_HOLES: usize = 1 << 21;
 
 /// See [`Storage::reserve`](crate::Storage::reserve).
 pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
@@ -25,43 +29,90 @@ pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let metadata = file.metadata()?;
     let old_length = metadata.len();
     let growth = end.saturating_sub(old_length.max(offset));
-    refuse_what_cannot_fit(file, growth, metadata.blocks().saturating_mul(512))?;
-    let reserved = allocate_then_grow(file, offset, len, old_length).or_else(|error| {
-        if is_unsupported(&error) { write_zeros(file, old_length.max(offset), end) } else { Err(error) }
+    let holes = unallocated(file, offset, end.min(old_length))?;
+    let in_holes: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
+    let allocated = metadata.blocks().saturating_mul(512);
+    let behind_end = match offset {
+        0 => allocated.saturating_sub(old_length - in_holes),
+        _ => allocated,
+    };
+    refuse_what_cannot_fit(file, growth.saturating_add(in_holes), behind_end)?;
+    let fill = |hole: &Range<u64>| {
+        match allocate_in_one_of(file, hole) {
+            // Promised nothing.
+            Err(error) if is_unsupported(&error) => Ok(()),
+            filled => filled,
+        }
+    };
+    let grow_from = old_length.max(offset);
+    let reserved = holes.iter().try_for_each(fill).and_then(|()| match growth {
+        0 => Ok(()),
+        _ => allocate_then_grow(file, grow_from, growth).or_else(|error| {
+            if is_unsupported(&error) { write_zeros(file, grow_from, end) } else { Err(error) }
+        }),
     });
-    if reserved.is_err() && old_length < end {
-        take_growth_back(file, old_length, end);
+    if reserved.is_err() {
+        if old_length < end {
+            take_growth_back(file, old_length, end);
+        }
+        holes.iter().for_each(|hole| empty_again(file, hole));
     }
     reserved
 }
 
+/// The ranges that have no block, where the file system tells; else those that read as holes, which may be reserved already.
+fn unallocated(file: &File, offset: u64, end: u64) -> io::Result<Vec<Range<u64>>> {
+    let mut holes = Vec::new();
+    let mut at = offset;
+    while at < end {
+        let Some(hole) = next_hole(file, at, end)? else { break };
+        at = hole.end;
+        let gaps = extents::gaps(file, &hole).unwrap_or_else(|| vec![hole]);
+        holes.extend(gaps);
+        if holes.len() > MOST_HOLES {
+            return Err(io::Error::other(format!("it has more than {MOST_HOLES} holes")));
+        }
+    }
+    Ok(holes)
+}
+
+/// Gives the space of what was a hole back, but for what somebody has written there meanwhile.
+fn empty_again(file: &File, hole: &Range<u64>) {
+    let mut at = hole.start;
+    while let Ok(Some(empty)) = next_hole(file, at, hole.end) {
+        // The failure of the reservation is what the caller has to hear about.
+        let _ = punch_hole(file, empty.start, empty.end - empty.start);
+        at = empty.end;
+    }
+}
+
 /// A file system allocates until nothing is left before it reports `ENOSPC`, and for that moment every
-/// other program fails as well. So a growth that is larger than all the free space, and all that the
+/// other program fails as well. So what is larger than all the free space, and all that the
 /// file may have allocated behind its end already, is not even tried.
-fn refuse_what_cannot_fit(file: &File, growth: u64, allocated: u64) -> io::Result<()> {
+fn refuse_what_cannot_fit(file: &File, needed: u64, allocated: u64) -> io::Result<()> {
     let space = fstatvfs(file)?;
     let free = space.f_bfree.saturating_mul(space.f_frsize).saturating_add(allocated);
     // A tmpfs without a limit says that it has no blocks at all.
-    if space.f_blocks > 0 && growth > free {
+    if space.f_blocks > 0 && needed > free {
         return Err(Errno::NOSPC.into());
     }
     Ok(())
 }
 
+/// NFS 4.2 knows only the plain mode.
+fn allocate_in_one_of(file: &File, range: &Range<u64>) -> io::Result<()> {
+    let len = range.end - range.start;
+    match allocate(file, FallocateFlags::KEEP_SIZE, range.start, len) {
+        Err(error) if is_unsupported(&error) => allocate(file, FallocateFlags::empty(), range.start, len),
+        other => other,
+    }
+}
+
 /// Allocates with the length kept first: ext4 leaves a file longer than it was when plain `fallocate`
 /// runs out of space half-way, and a refused operation must not change the length.
-fn allocate_then_grow(file: &File, offset: u64, len: u64, old_length: u64) -> io::Result<()> {
-    match allocate(file, FallocateFlags::KEEP_SIZE, offset, len) {
-        Err(error) if is_unsupported(&error) => {
-            // NFS 4.2 knows only the plain mode.
-            return allocate(file, FallocateFlags::empty(), offset, len);
-        }
-        other => other?,
-    }
-    if offset + len > old_length {
-        allocate(file, FallocateFlags::empty(), offset, len)?;
-    }
-    Ok(())
+fn allocate_then_grow(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    allocate_in_one_of(file, &(offset..offset + len))?;
+    allocate(file, FallocateFlags::empty(), offset, len)
 }
 
 /// Also frees what was allocated behind the end: `ftruncate` to the same length does so. A length
@@ -84,14 +135,23 @@ fn write_zeros(file: &File, from: u64, end: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// See [`Storage::is_hole`](crate::Storage::is_hole). Moves the file's own position, which nothing here uses.
-pub(crate) fn is_hole(file: &File, offset: u64, len: u64) -> io::Result<bool> {
-    let end = range_end(offset, len)?;
-    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(offset)) {
-        Ok(data) => Ok(data >= end),
+/// See [`Storage::next_hole`](crate::Storage::next_hole). Moves the file's own position, which nothing here uses.
+pub(crate) fn next_hole(file: &File, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+    range_end(offset, end.saturating_sub(offset))?;
+    let start = match seek(file, SeekFrom::Hole(offset)) {
+        Ok(start) => start,
+        // Behind the end of the file, or a file system that knows no holes.
+        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    // The end of the file counts as a hole.
+    if start >= end || start >= file.metadata()?.len() {
+        return Ok(None);
+    }
+    match seek(file, SeekFrom::Data(start)) {
+        Ok(data) => Ok(Some(start..data.min(end))),
         // No data up to the end of the file.
-        Err(Errno::NXIO) => Ok(true),
-        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
+        Err(Errno::NXIO) => Ok(Some(start..end.min(file.metadata()?.len()))),
         Err(error) => Err(error.into()),
     }
 }

@@ -1,6 +1,6 @@
 //! What the engine needs of a file.
 
-use std::{fmt::Debug, io};
+use std::{fmt::Debug, io, ops::Range};
 
 use crate::{MountInstance, StorageError};
 
@@ -35,6 +35,8 @@ pub trait Storage: Send + Sync + Debug {
 
     /// Makes sure that `len` bytes at `offset` have space on disk, growing the file to
     /// `offset + len` if it is shorter. No byte of content changes.
+    ///
+    /// What cannot fit, holes included, is refused before anything is reserved, and after a failure what was a hole is one again.
     ///
     /// Where the file system cannot reserve (`EOPNOTSUPP`), zeros are written behind the end of the
     /// file instead, which promises nothing for holes before it. On copy-on-write file systems a
@@ -83,11 +85,14 @@ pub trait Storage: Send + Sync + Debug {
         Ok(())
     }
 
-    /// Whether the whole range is a hole: no block is allocated, or only unwritten ones. `false` where
-    /// that cannot be told. The range must lie inside of the file.
-    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
-        range_end(offset, len)?;
-        Ok(false)
+    /// The first hole that is not before `offset`, as far as it lies before `end`: no block is allocated there, or only unwritten
+    /// ones. `None` also where that cannot be told. Costs as much for a hole of many TiB as for a small one.
+    ///
+    /// # Errors
+    /// Those of `lseek`.
+    fn next_hole(&self, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+        range_end(offset, end.saturating_sub(offset))?;
+        Ok(None)
     }
 
     /// Who may write to the file; `None` where there are no owners.

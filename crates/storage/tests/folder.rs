@@ -62,6 +62,12 @@ fn holes_are_told_from_data() {
     storage.set_len(3 << 20).unwrap();
     storage.write_all_at(&[1; 4096], 1 << 20).unwrap();
     storage.sync_all().unwrap();
-    let holes: Vec<bool> = (0..3).map(|mib| storage.is_hole(mib << 20, 1 << 20).unwrap()).collect();
-    assert_eq!(holes, [true, false, true]);
+    let hole_from = |offset, end| storage.next_hole(offset, end).unwrap();
+    assert_eq!(hole_from(0, 3 << 20), Some(0..1 << 20));
+    assert_eq!(hole_from(1 << 19, 3 << 19), Some(1 << 19..1 << 20));
+    assert_eq!(hole_from(0, 1 << 19), Some(0..1 << 19));
+    let after = hole_from(1 << 20, 3 << 20).unwrap();
+    assert!(after.start >= (1 << 20) + 4096 && after.start < 2 << 20 && after.end == 3 << 20, "{after:?}");
+    assert_eq!(hole_from(1 << 20, (1 << 20) + 4096), None);
+    assert_eq!(hole_from(3 << 20, 4 << 20), None, "the end of the file is none");
 }

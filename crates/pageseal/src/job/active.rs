@@ -129,6 +129,9 @@ impl ActiveJob {
                 }
                 self.set_phase(Phase::Truncating, direction, true, mark)?;
                 finish::truncate(&*data, len)?;
+                if self.header.holes_flagged {
+                    finish::empty_holes(&*data, len);
+                }
             }
         }
         finish::restore_modified(&*self.context.data, &self.header);

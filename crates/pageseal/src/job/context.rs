@@ -85,20 +85,25 @@ impl JobContext {
         chunk_meta(&self.geometry, chunk, entry)
     }
 
-    /// Whether a chunk was a hole. To be asked before the chunk is read.
-    pub(crate) fn is_hole(&self, chunk: u64) -> Result<bool, InterruptCause> {
-        match &self.holes {
-            Holes::Ignored => Ok(false),
-            Holes::Known(ranges) => {
-                let next = ranges.partition_point(|range| range.end <= chunk);
-                Ok(ranges.get(next).is_some_and(|range| range.contains(&chunk)))
-            }
+    /// Which of these chunks were holes. To be asked before they are read.
+    pub(crate) fn holes_in(&self, first: u64, count: u64) -> Result<Vec<bool>, InterruptCause> {
+        let asked;
+        let ranges = match &self.holes {
+            Holes::Ignored => return Ok(vec![false; count as usize]),
+            Holes::Known(ranges) => &ranges[ranges.partition_point(|range| range.end <= first)..],
             Holes::Asked => {
-                let offset = self.geometry.chunk_offset(chunk);
-                chunk_is_hole(&*self.data, &self.geometry, chunk)
-                    .map_err(|source| io_cause("looking for holes", offset, source))
+                let offset = self.geometry.chunk_offset(first);
+                asked = find_holes(&*self.data, &self.geometry, first..first + count, &|| false)
+                    .map_err(|source| io_cause("looking for holes", offset, source))?;
+                &asked[..]
             }
+        };
+        let mut holes = vec![false; count as usize];
+        for range in ranges.iter().take_while(|range| range.start < first + count) {
+            let (start, end) = (range.start.max(first) - first, range.end.min(first + count) - first);
+            holes[start as usize..end as usize].fill(true);
         }
+        Ok(holes)
     }
 
     /// Whether data must be on the medium before a window counts as settled.
@@ -151,24 +156,33 @@ pub(crate) fn chunk_meta(geometry: &Geometry, chunk: u64, entry: &TableEntry) ->
     }
 }
 
-/// All chunks that are holes, as ranges.
-pub(crate) fn find_holes(data: &dyn Storage, geometry: &Geometry) -> std::io::Result<Vec<Range<u64>>> {
+/// So many runs of holes are kept in mind, in 16 MiB; those behind them do not come back as holes.
+const MOST_RUNS_OF_HOLES: usize = 1 << 20;
+
+/// Those of the chunks that are holes, as ranges in order; those that were found so far if `stops` says so.
+pub(crate) fn find_holes(
+    data: &dyn Storage,
+    geometry: &Geometry,
+    chunks: Range<u64>,
+    stops: &dyn Fn() -> bool,
+) -> std::io::Result<Vec<Range<u64>>> {
     let mut ranges: Vec<Range<u64>> = Vec::new();
-    for chunk in 0..geometry.chunk_count() {
-        if !chunk_is_hole(data, geometry, chunk)? {
-            continue;
+    let chunk_len = geometry.chunk_len_bytes();
+    let end = geometry.data_len().min(chunks.end.saturating_mul(chunk_len));
+    let mut offset = chunks.start * chunk_len;
+    while ranges.len() < MOST_RUNS_OF_HOLES && offset < end && !stops() {
+        let Some(hole) = data.next_hole(offset, end)? else { break };
+        // The last chunk may be short.
+        let behind =
+            if hole.end == end { chunks.end.min(geometry.chunk_count()) } else { hole.end / chunk_len };
+        let whole = hole.start.div_ceil(chunk_len)..behind;
+        if whole.start < whole.end {
+            ranges.push(whole);
         }
-        match ranges.last_mut() {
-            Some(last) if last.end == chunk => last.end += 1,
-            _ => ranges.push(chunk..chunk + 1),
-        }
+        // No chunk that this hole ends in is a hole.
+        offset = hole.end.next_multiple_of(chunk_len);
     }
     Ok(ranges)
-}
-
-fn chunk_is_hole(data: &dyn Storage, geometry: &Geometry, chunk: u64) -> std::io::Result<bool> {
-    let len = geometry.chunk_len(chunk);
-    if len == 0 { Ok(false) } else { data.is_hole(geometry.chunk_offset(chunk), len) }
 }
 
 /// The step that makes the file's data durable.

@@ -149,7 +149,8 @@ fn choose_entry(
     }
 }
 
-/// Stores the chunks `[first, first + count)` of a committed window in their new form and returns their entries. Every byte is
+/// Stores the chunks `[first, first + count)` of a committed window in their new form and returns their entries, and which of
+/// them are to be holes again. Every byte is
 /// compared with the record first, or authenticated under its entry: a difference means that somebody writes to the file.
 pub(crate) fn store(
     job: &JobContext,
@@ -157,7 +158,7 @@ pub(crate) fn store(
     first: u64,
     count: u64,
     tile: &mut Tile,
-) -> Result<Vec<TableEntry>, InterruptCause> {
+) -> Result<(Vec<TableEntry>, Vec<u64>), InterruptCause> {
     let (offset, len) = job.geometry.bytes_of_chunks(first, count);
     let (from, to) = job.sides(record.direction);
     // A tag that is known beforehand (rollback of a decrypt) must be compared before anything is stored, in a tile.
@@ -167,7 +168,7 @@ pub(crate) fn store(
         && tags_are_free
         && job.data.as_mapped().is_some()
     {
-        return seal_in_mapping(job, record, first, count);
+        return Ok((seal_in_mapping(job, record, first, count)?, Vec::new()));
     }
     let buffer = tile.slice(len as usize);
     let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
@@ -188,11 +189,13 @@ pub(crate) fn store(
         }
     }
     write_data(job, buffer, offset)?;
-    if job.syncs_windows() || job.drops_behind {
+    let holes = empty_chunks(job, record, first, count, buffer);
+    // What will be a hole need not be written.
+    let is_kept = (holes.len() as u64) < count;
+    if is_kept && (job.syncs_windows() || job.drops_behind) {
         job.data.start_write_back(offset, len).map_err(|source| io_cause("writing", offset, source))?;
     }
-    punch_holes(job, record, first, count, buffer)?;
-    Ok(entries)
+    Ok((entries, holes))
 }
 
 fn open_all(
@@ -410,29 +413,43 @@ fn compare(
     }
 }
 
-/// Gives the holes of a sparse file back. Best effort: zeros on disk read the same.
-pub(super) fn punch_holes(
+/// Which of the chunks were holes of a sparse file and are to be such again.
+pub(super) fn empty_chunks(
     job: &JobContext,
     record: &WindowRecord,
     first: u64,
     count: u64,
     stored: &[u8],
-) -> Result<(), InterruptCause> {
+) -> Vec<u64> {
     let (_, to) = job.sides(record.direction);
     if to != Side::Plain {
-        return Ok(());
+        return Vec::new();
     }
     let (start, _) = job.geometry.bytes_of_chunks(first, count);
-    for chunk in first..first + count {
+    let is_empty = |chunk: &u64| {
         let flagged = record.chunks[(chunk - record.first_chunk) as usize].old.flags & FLAG_HOLE != 0;
-        let (offset, len) = (job.geometry.chunk_offset(chunk), job.geometry.chunk_len(chunk));
-        let bytes = &stored[(offset - start) as usize..(offset - start + len) as usize];
-        if flagged && bytes.iter().all(|byte| *byte == 0) {
+        let (offset, len) = (job.geometry.chunk_offset(*chunk), job.geometry.chunk_len(*chunk));
+        flagged && stored[(offset - start) as usize..][..len as usize].iter().all(|byte| *byte == 0)
+    };
+    (first..first + count).filter(is_empty).collect()
+}
+
+/// Gives the holes of a sparse file back, a run of chunks at a time: a call for each chunk took longer than opening them. Best effort:
+/// zeros on disk read the same.
+pub(super) fn punch_holes(job: &JobContext, chunks: impl IntoIterator<Item = u64>) {
+    let mut run = 0..0;
+    for chunk in chunks.into_iter().chain([u64::MAX]) {
+        if chunk == run.end && !run.is_empty() {
+            run.end += 1;
+            continue;
+        }
+        if !run.is_empty() {
+            let (offset, len) = job.geometry.bytes_of_chunks(run.start, run.end - run.start);
             // Refused by some file systems; the content is right either way.
             let _ = job.data.punch_hole(offset, len);
         }
+        run = chunk..chunk.saturating_add(1);
     }
-    Ok(())
 }
 
 pub(super) fn read_data(job: &JobContext, buffer: &mut [u8], offset: u64) -> Result<(), InterruptCause> {

@@ -220,6 +220,18 @@ pub(crate) fn begin(
     let header = journal_header(&target, geometry, plan, &choices);
     let data = storage(plan.io, &mut target, geometry.data_len())
         .map_err(|source| Refusal::Unopenable { path: target.path.clone(), source })?;
+    // Before there is anything to be resumed: it can take a while in a file of millions of holes.
+    let holes = if options.allow_sparse {
+        let stops = || control.cancellation.is_cancelled();
+        // An error only means that no hole comes back.
+        let found = find_holes(&*data, &geometry, 0..geometry.chunk_count(), &stops).unwrap_or_default();
+        if stops() {
+            return Err(Refusal::Cancelled.into());
+        }
+        Some(found)
+    } else {
+        None
+    };
     let key_area = job_key::make(&*surroundings, options.job_key, &job_id, &made.file_id, &made.file_key)?;
     tell_of_job_key(options.job_key, &key_area, control);
     let superblock = resting.encode(|body| made.keys.metadata.mac(labels::SUPERBLOCK, body));
@@ -241,11 +253,13 @@ pub(crate) fn begin(
         found_damage: None,
         started,
     };
-    if options.allow_sparse {
-        // An error only means that no hole comes back.
-        job.context.holes = Holes::Known(find_holes(&*job.context.data, &geometry).unwrap_or_default());
+    let in_holes =
+        holes.iter().flatten().map(|run| geometry.bytes_of_chunks(run.start, run.end - run.start).1);
+    let needed_bytes = geometry.sealed_len() - geometry.data_len() + in_holes.sum::<u64>();
+    if let Some(holes) = holes {
+        job.context.holes = Holes::Known(holes);
     }
-    reserve_or_take_back(&mut job, options.allow_sparse)?;
+    reserve_or_take_back(&mut job, needed_bytes)?;
     let mark = job.journal.settled_at_start();
     match grow(&mut job, &slots) {
         Ok(()) => job.run(Direction::Forward, mark, control),
@@ -261,11 +275,15 @@ fn tell_of_job_key(mode: JobKeyMode, area: &KeyArea, control: &Control<'_>) {
     }
 }
 
+/// Where the space begins that a job needs: with the trailer, and for a sparse file with its holes.
+fn needed_from(job: &ActiveJob) -> u64 {
+    if job.header.holes_flagged { 0 } else { job.context.geometry.data_len() }
+}
+
 /// Reserves the trailer's space (and that of a sparse file's holes). A refusal leaves the file as it was.
-fn reserve_or_take_back(job: &mut ActiveJob, fill_holes: bool) -> Result<(), Refusal> {
+fn reserve_or_take_back(job: &mut ActiveJob, needed_bytes: u64) -> Result<(), Refusal> {
     let geometry = &job.context.geometry;
-    let start = if fill_holes { 0 } else { geometry.data_len() };
-    let needed_bytes = geometry.sealed_len() - start;
+    let start = needed_from(job);
     let data = &*job.context.data;
     let path = job.context.path.clone();
     // Whoever appended since the file was looked at keeps what he wrote.
@@ -273,7 +291,7 @@ fn reserve_or_take_back(job: &mut ActiveJob, fill_holes: bool) -> Result<(), Ref
         take_back_journal(&*job.target.surroundings, &job.place, &mut job.journal, &job.header.job_id);
         return Err(Refusal::OpenForWriting { path });
     }
-    let Err(source) = data.reserve(start, needed_bytes) else { return Ok(()) };
+    let Err(source) = data.reserve(start, geometry.sealed_len() - start) else { return Ok(()) };
     // A failed reservation leaves the length as it was; cutting here could only cut what somebody appended meanwhile.
     let took_back = data.sync_all();
     if took_back.is_ok() {
@@ -293,8 +311,9 @@ pub(crate) fn grow(job: &mut ActiveJob, slots: &[u8]) -> Result<(), InterruptCau
     let geometry = job.context.geometry;
     let mark = job.journal.settled_at_start();
     let data = &job.context.data;
-    data.reserve(geometry.data_len(), geometry.sealed_len() - geometry.data_len())
-        .map_err(|source| io_cause("reserving the trailer", geometry.data_len(), source))?;
+    let start = needed_from(job);
+    data.reserve(start, geometry.sealed_len() - start)
+        .map_err(|source| io_cause("reserving space", geometry.data_len(), source))?;
     // A mapping of somebody else may have left bytes beyond the old end in the page; they must be zero.
     zero(&**data, geometry.data_len(), geometry.trailer_offset())?;
     let table_used = geometry.table_entry_offset(geometry.chunk_count() - 1) + 64;

@@ -70,6 +70,17 @@ pub(crate) fn truncate(data: &dyn Storage, data_len: u64) -> Result<(), Interrup
     data.sync_all().map_err(|source| io_cause("syncing the truncation", data_len, source))
 }
 
+/// Gives the space back that an encrypt, now undone, had reserved in the holes of a sparse file. Best effort: they read the same.
+pub(crate) fn empty_holes(data: &dyn Storage, data_len: u64) {
+    // A page in the cache makes a reserved hole look like data. All of it is on the medium.
+    data.forget(0, data_len);
+    let mut at = 0;
+    while let Ok(Some(hole)) = data.next_hole(at, data_len) {
+        let _ = data.punch_hole(hole.start, hole.end - hole.start);
+        at = hole.end;
+    }
+}
+
 /// The content is what it was, so the modification time is too. Best effort: a file system may refuse.
 pub(crate) fn restore_modified(data: &dyn Storage, header: &JournalHeader) {
     let _ = data.set_modified((header.mtime_seconds, header.mtime_nanoseconds));

@@ -14,7 +14,7 @@ use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, Settled
 use pageseal_storage::Storage;
 
 use super::context::{JobContext, Keeps, SYNCING, Side, io_cause};
-use super::convert::{self, punch_holes, write_data};
+use super::convert::{self, empty_chunks, punch_holes, write_data};
 use super::handover::Handover;
 use super::read_ahead::ReadAhead;
 use super::rebuild::rebuild;
@@ -238,7 +238,7 @@ fn prepare_window(
         }
         _ => None,
     };
-    let holes = (first..first + count).map(|chunk| job.is_hole(chunk)).collect::<Result<Vec<_>, _>>()?;
+    let holes = job.holes_in(first, count)?;
     let (window_offset, window_len) = job.geometry.bytes_of_chunks(first, count);
     let payload = writer.as_ref().map(|writer| (writer, window_offset));
     let seals = writer.is_some() || (kept.is_some() && matches!(job.keeps, Keeps::Sealed(_)));
@@ -343,10 +343,12 @@ fn store_window(job: &JobContext, ready: ReadyWindow) -> Result<StoredWindow, In
                 Some(_) => step,
                 None => job.workers.chunks_per_store(job.geometry.chunk_len_bytes(), count),
             };
-            let entries = job.workers.for_each(count.div_ceil(step), |item, tile| {
+            let stored = job.workers.for_each(count.div_ceil(step), |item, tile| {
                 let (skip, part) = part_of(item, step, count);
                 convert::store(job, record, first + skip, part, tile)
             })?;
+            let (entries, holes): (Vec<_>, Vec<_>) = stored.into_iter().unzip();
+            punch_holes(job, holes.into_iter().flatten());
             entries.concat()
         }
     };
@@ -379,7 +381,7 @@ fn store_kept(
         entries.concat()
     };
     write_data(job, buffer, offset)?;
-    punch_holes(job, record, first, count, buffer)?;
+    punch_holes(job, empty_chunks(job, record, first, count, buffer));
     tiles.give_back(tile);
     Ok(entries)
 }

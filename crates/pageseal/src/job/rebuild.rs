@@ -10,7 +10,9 @@ use pageseal_storage::STORE_UNIT_BYTES;
 use zeroize::Zeroize;
 
 use super::context::{JobContext, Side};
-use super::convert::{check_fingerprints, fingerprints_of, finish_chunk, punch_holes, read_data, write_data};
+use super::convert::{
+    check_fingerprints, empty_chunks, fingerprints_of, finish_chunk, punch_holes, read_data, write_data,
+};
 use super::pipeline::read_entries;
 use super::workers::Tile;
 use crate::error::{Damage, InterruptCause};
@@ -50,7 +52,7 @@ pub(crate) fn rebuild(
     if is_on(Protection::RestoreOnRecovery) || looks_different(job, buffer, offset, spare)? {
         write_data(job, buffer, offset)?;
     }
-    punch_holes(job, record, chunk, 1, buffer)?;
+    punch_holes(job, empty_chunks(job, record, chunk, 1, buffer));
     buffer.zeroize();
     Ok(entry)
 }

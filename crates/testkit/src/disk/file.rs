@@ -1,6 +1,7 @@
 //! An open file of the simulated disk.
 
 use std::io;
+use std::ops::Range;
 
 use pageseal_storage::{FileIdentity, MappedRange, MountInstance, Storage};
 
@@ -267,12 +268,21 @@ impl Storage for SimFile {
         })
     }
 
-    /// Every run of zeros is one.
-    fn is_hole(&self, offset: u64, len: u64) -> io::Result<bool> {
+    /// Every block of zeros is one.
+    fn next_hole(&self, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
         self.with(|machine, inode| {
             machine.whole_step()?;
-            let found = machine.state.bytes_of(inode, offset as usize, len as usize);
-            Ok(found.iter().all(|byte| *byte == 0))
+            let bytes = &machine.state.inodes[&inode].visible;
+            let blocks =
+                (offset / PAGE as u64..end.min(bytes.len() as u64).div_ceil(PAGE as u64)).map(|block| {
+                    let start = block as usize * PAGE;
+                    let end = (start + PAGE).min(bytes.len());
+                    (start as u64..end as u64, bytes[start..end].iter().all(|byte| *byte == 0))
+                });
+            let mut empty = blocks.skip_while(|(_, empty)| !empty).take_while(|(_, empty)| *empty);
+            let Some((first, _)) = empty.next() else { return Ok(None) };
+            let last = empty.last().map_or(first.end, |(last, _)| last.end);
+            Ok(Some(first.start.max(offset)..last.min(end)))
         })
     }
 
