@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use pageseal_format::limits::{BLOCK, SLOT_AREA_LEN};
 use pageseal_format::{FileState, Geometry, Limits};
-use pageseal_storage::directory::{Directory, RealDirectory};
-use pageseal_storage::{BufferedFile, Storage};
+use pageseal_storage::{BufferedFile, Folder, RealDirectory, Storage};
 
 use crate::control::Control;
 use crate::error::{Damage, JobError, OpenError, Refusal};
@@ -36,20 +35,14 @@ pub fn export_trailer(path: &Path, output: &Path) -> Result<u64, JobError> {
     let names = Names::of(output)?;
     let failed = |source| Refusal::Output { path: output.into(), source };
     let directory = RealDirectory::open(&names.directory).map_err(failed)?;
-    let file = directory.create_new(&names.given, 0o600).map_err(|error| match error.kind() {
+    let file = directory.create_unnamed().map_err(failed)?;
+    let copy = BufferedFile::new(file.try_clone().map_err(failed)?);
+    copy_trailer(&data, &copy, &geometry, &found, &slots).map_err(failed)?;
+    target.was_changed()?;
+    directory.publish(&file, &names.given).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Refusal::TargetExists { path: output.into() },
         _ => failed(error),
     })?;
-    let copy = BufferedFile::new(file);
-    let written = copy_trailer(&data, &copy, &geometry, &found, &slots)
-        .and_then(|()| directory.sync())
-        .map_err(failed)
-        .and_then(|()| target.was_changed());
-    if let Err(refusal) = written {
-        // Our own new file, so nothing of the user's goes with it.
-        let _ = directory.remove(&names.given);
-        return Err(refusal.into());
-    }
     Ok(geometry.sealed_len() - geometry.trailer_offset())
 }
 

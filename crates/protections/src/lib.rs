@@ -48,11 +48,13 @@ pub enum Protection {
     KnownCaches,
     /// Such a job is lost when its file system is mounted anew; off: only when the system is restarted.
     SameMount,
+    /// A file is synced once more when it has got its name; off: only its folder is.
+    LinkSync,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 17] = [
+    pub const ALL: [Protection; 18] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -70,6 +72,7 @@ impl Protection {
         Protection::RequestDrain,
         Protection::KnownCaches,
         Protection::SameMount,
+        Protection::LinkSync,
     ];
 
     /// The name that [`VARIABLE`] takes.
@@ -93,6 +96,7 @@ impl Protection {
             Protection::RequestDrain => "request-drain",
             Protection::KnownCaches => "known-caches",
             Protection::SameMount => "same-mount",
+            Protection::LinkSync => "link-sync",
         }
     }
 }

@@ -24,6 +24,7 @@ use rustix::{
 };
 
 use crate::MountInstance;
+use crate::folder::name_durably;
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,13 @@ pub trait Directory: Send + Sync + Debug {
 
     /// Which mounting of its file system the directory lies in; `None` where nobody can tell.
     fn mount_instance(&self) -> Option<MountInstance>;
+    /// As [`link_temporary`](Directory::link_temporary), and makes the name durable.
+    ///
+    /// # Errors
+    /// Those of [`link_temporary`](Directory::link_temporary) and `fsync`.
+    fn publish(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        name_durably(|| self.link_temporary(file, name), || file.sync_all(), || self.sync())
+    }
 }
 
 /// A directory of the file system, held open: it stays the same one when it is moved.

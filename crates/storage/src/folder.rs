@@ -3,7 +3,6 @@
 
 use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
 
-#[cfg(pageseal_mutations)]
 use pageseal_protections::{Protection, is_on};
 
 use crate::lock::{FileLock, LockError};
@@ -35,8 +34,14 @@ pub trait Folder: Send + Sync + Debug {
     /// Those of `fsync`.
     fn sync(&self) -> io::Result<()>;
 
+    /// Makes a file without a name, locked as one from [`Folder::open_storage`] is.
+    ///
+    /// # Errors
+    /// Those of the system.
+    fn begin_file(&self) -> io::Result<Box<dyn UnnamedFile + '_>>;
+
     /// Makes a file that has its name only once `fill` has written and synced it, and makes the name durable. If
-    /// anything fails no name is left, or if the last step fails, one of a whole file.
+    /// anything fails no name is left, or if only making it durable fails, one of a whole file.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if the name exists; those of `fill`; those of the system.
@@ -44,7 +49,12 @@ pub trait Folder: Send + Sync + Debug {
         &self,
         name: &OsStr,
         fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
-    ) -> io::Result<()>;
+    ) -> io::Result<()> {
+        let file = self.begin_file()?;
+        let storage = Arc::clone(file.storage());
+        fill(&storage)?;
+        name_durably(|| file.link(name), || storage.sync_all(), || self.sync())
+    }
 
     /// Which mounting of its file system the folder lies in; `None` where nobody can tell.
     fn mount_instance(&self) -> Option<MountInstance>;
@@ -55,6 +65,52 @@ pub trait Folder: Send + Sync + Debug {
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if somebody else has it locked; those of `openat`; [`io::ErrorKind::InvalidInput`] for anything but a regular file.
     fn open_storage(&self, name: &OsStr) -> io::Result<Arc<dyn Storage>>;
+}
+
+/// A file that is gone with the process unless it gets a name.
+pub trait UnnamedFile {
+    /// The file.
+    fn storage(&self) -> &Arc<dyn Storage>;
+
+    /// Gives it a name in its folder, never over an existing one. Nothing is durable by this.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if the name exists; those of the system.
+    fn link(&self, name: &OsStr) -> io::Result<()>;
+}
+
+/// Gives a file, whose content is durable, its name, and makes that durable.
+///
+/// The file is synced again when it has the name. Where there is no journal (ext4 without one), its inode says "deleted" on
+/// the medium until it is written once more, however durable the entry in the folder is; the check that comes before the
+/// next mount then clears the entry.
+pub(crate) fn name_durably(
+    link: impl FnOnce() -> io::Result<()>,
+    sync_file: impl FnOnce() -> io::Result<()>,
+    sync_folder: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    link()?;
+    if is_on(Protection::LinkSync) {
+        sync_file()?;
+    }
+    sync_folder()
+}
+
+/// A file of a real directory that has no name yet.
+struct RealUnnamedFile<'a, D: Directory> {
+    directory: &'a D,
+    file: File,
+    storage: Arc<dyn Storage>,
+}
+
+impl<D: Directory> UnnamedFile for RealUnnamedFile<'_, D> {
+    fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    fn link(&self, name: &OsStr) -> io::Result<()> {
+        self.directory.link_temporary(&self.file, name)
+    }
 }
 
 impl<D: Directory> Folder for D {
@@ -74,16 +130,10 @@ impl<D: Directory> Folder for D {
         Directory::sync(self)
     }
 
-    fn create_whole(
-        &self,
-        name: &OsStr,
-        fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn begin_file(&self) -> io::Result<Box<dyn UnnamedFile + '_>> {
         let file = self.create_unnamed()?;
         let storage: Arc<dyn Storage> = Arc::new(Locked::new(file.try_clone()?)?);
-        fill(&storage)?;
-        self.link_temporary(&file, name)?;
-        Directory::sync(self)
+        Ok(Box::new(RealUnnamedFile { directory: self, file, storage }))
     }
 
     fn mount_instance(&self) -> Option<MountInstance> {

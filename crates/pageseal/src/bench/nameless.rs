@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pageseal_storage::{
-    BufferedFile, Directory, FileIdentity, Folder, MountInstance, RealDirectory, Storage,
+    BufferedFile, Directory, FileIdentity, Folder, MountInstance, RealDirectory, Storage, UnnamedFile,
 };
 
 /// Files lie in a real folder, on its disk; their names are only kept here.
@@ -55,18 +55,11 @@ impl Folder for NamelessFolder {
         Directory::sync(&self.directory)
     }
 
-    fn create_whole(
-        &self,
-        name: &OsStr,
-        fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn begin_file(&self) -> io::Result<Box<dyn UnnamedFile + '_>> {
         // A handle of its own: where files cannot be without a name, it takes the name away when it is dropped.
         let file = RealDirectory::open(&self.path)?.create_unnamed()?;
         let identity = FileIdentity::of(&file)?;
-        let storage: Arc<dyn Storage> = Arc::new(BufferedFile::new(file));
-        fill(&storage)?;
-        self.names().insert(name.into(), identity);
-        Folder::sync(self)
+        Ok(Box::new(NewFile { folder: self, identity, storage: Arc::new(BufferedFile::new(file)) }))
     }
 
     fn mount_instance(&self) -> Option<MountInstance> {
@@ -76,5 +69,23 @@ impl Folder for NamelessFolder {
     /// Only a job that is gone on with opens its journal again, and this one never is.
     fn open_storage(&self, _name: &OsStr) -> io::Result<Arc<dyn Storage>> {
         Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// A file that is in the list of names only when it gets one.
+struct NewFile<'a> {
+    folder: &'a NamelessFolder,
+    identity: FileIdentity,
+    storage: Arc<dyn Storage>,
+}
+
+impl UnnamedFile for NewFile<'_> {
+    fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    fn link(&self, name: &OsStr) -> io::Result<()> {
+        self.folder.names().insert(name.into(), self.identity);
+        Ok(())
     }
 }

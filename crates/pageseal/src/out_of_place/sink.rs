@@ -137,11 +137,10 @@ impl Sink {
         let failed = |source| Refusal::Output { path: path.clone(), source };
         file.sync_all().map_err(failed)?;
         behind.finish(&file);
-        directory.link_temporary(&file, &names.given).map_err(|error| match error.kind() {
+        directory.publish(&file, &names.given).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Refusal::TargetExists { path: path.clone() },
             _ => failed(error),
         })?;
-        directory.sync().map_err(failed)?;
         Ok(Some(path))
     }
 }

@@ -41,6 +41,8 @@ pub enum Subject {
     Length(u64),
     /// Which version a sector of a file has.
     Sector(u64, usize),
+    /// Whether the medium has that a file without a name got one.
+    Named(u64),
 }
 
 impl Subject {
@@ -49,6 +51,7 @@ impl Subject {
             Subject::Name(number) => (1, 0, number as u64),
             Subject::Length(file) => (2, file, 0),
             Subject::Sector(file, sector) => (3, file, sector as u64),
+            Subject::Named(file) => (4, file, 0),
         };
         let mut mixed = Generator::new(seed);
         for part in [kind, file, at] {

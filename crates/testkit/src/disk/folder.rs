@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
-use pageseal_storage::{FileIdentity, Folder, MountInstance, Storage};
+use pageseal_storage::{FileIdentity, Folder, MountInstance, Storage, UnnamedFile};
 
 use super::state::NameChange;
 use super::{MissingSync, Operation, SimDisk, SimFile, no_space};
@@ -55,25 +55,17 @@ impl Folder for SimFolder {
         Ok(())
     }
 
-    fn create_whole(
-        &self,
-        name: &OsStr,
-        fill: &mut dyn FnMut(&Arc<dyn Storage>) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let inode = {
-            let mut machine = self.0.operate();
-            machine.whole_step()?;
-            if machine.full.is_some() {
-                return Err(no_space());
-            }
-            let mut inode = 0;
-            machine.change(|| Operation::Create, |state| inode = state.new_inode());
-            inode
-        };
+    fn begin_file(&self) -> io::Result<Box<dyn UnnamedFile + '_>> {
+        let mut machine = self.0.operate();
+        machine.whole_step()?;
+        if machine.full.is_some() {
+            return Err(no_space());
+        }
+        let mut inode = 0;
+        machine.change(|| Operation::Create, |state| inode = state.new_inode());
+        drop(machine);
         let storage: Arc<dyn Storage> = Arc::new(SimFile::new(self.0.clone(), inode));
-        fill(&storage)?;
-        self.change_name(NameChange::Add(name.into(), inode))?;
-        self.sync()
+        Ok(Box::new(SimUnnamedFile { folder: self, inode, storage }))
     }
 
     fn mount_instance(&self) -> Option<MountInstance> {
@@ -85,5 +77,64 @@ impl Folder for SimFolder {
         machine.whole_step()?;
         let inode = *machine.state.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile::new(self.0.clone(), inode)))
+    }
+}
+
+/// A file that has no name yet.
+struct SimUnnamedFile<'a> {
+    folder: &'a SimFolder,
+    inode: u64,
+    storage: Arc<dyn Storage>,
+}
+
+impl UnnamedFile for SimUnnamedFile<'_> {
+    fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    fn link(&self, name: &OsStr) -> io::Result<()> {
+        self.folder.change_name(NameChange::Add(name.into(), self.inode))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::State;
+
+    const NAME: &str = "journal";
+
+    fn disk(seed: u64) -> SimDisk {
+        SimDisk::at(State::on_file_system(true), seed)
+    }
+
+    #[test]
+    fn a_file_that_was_made_whole_keeps_its_name_without_a_journal_too() {
+        for seed in 0..64 {
+            let disk = disk(seed);
+            let fill = &mut |file: &Arc<dyn Storage>| {
+                file.write_all_at(b"whole", 0)?;
+                file.sync_data()
+            };
+            disk.folder().create_whole(NAME.as_ref(), fill).unwrap();
+            disk.restart();
+            assert_eq!(disk.state().content(NAME), Some(&b"whole"[..]), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_not_synced_with_its_name_may_lose_it() {
+        let kept = (0..64).filter(|seed| {
+            let disk = disk(*seed);
+            let folder = disk.folder();
+            let file = folder.begin_file().unwrap();
+            file.storage().sync_data().unwrap();
+            file.link(NAME.as_ref()).unwrap();
+            folder.sync().unwrap();
+            drop(file);
+            disk.restart();
+            disk.state().has(NAME)
+        });
+        assert!((1..64).contains(&kept.count()));
     }
 }

@@ -34,12 +34,24 @@ pub(crate) struct Inode {
     dirty: BTreeMap<usize, Vec<Version>>,
     /// Every length that the file had since the last sync.
     lengths: Vec<usize>,
+    /// Whether it got a name since then, on a file system that forgets such a file (see [`State`](super::State)).
+    is_newly_named: bool,
 }
 
 impl Inode {
     /// A file that the medium has.
     pub(crate) fn durable(bytes: Vec<u8>) -> Self {
         Inode { visible: bytes.clone(), durable: bytes, ..Inode::default() }
+    }
+
+    /// It got a name that a file system without a journal takes away unless the file is synced after that.
+    pub(crate) fn name_newly(&mut self) {
+        self.is_newly_named = true;
+    }
+
+    /// Whether a power cut takes its name away now, though that may be durable in the folder.
+    pub(crate) fn is_newly_named(&self) -> bool {
+        self.is_newly_named
     }
 
     /// What the medium has, for one that reads it without the system.
@@ -104,6 +116,7 @@ impl Inode {
     /// A sync that does not reach what lies before `offset`.
     pub(crate) fn sync_from(&mut self, offset: usize) {
         self.lengths.clear();
+        self.is_newly_named = false;
         self.durable.resize(self.visible.len(), 0);
         // What an earlier sync lost is clean, so this one does not write it.
         for (sector, _) in self.dirty.split_off(&(offset / SECTOR)) {

@@ -30,6 +30,9 @@ pub use trace::{Moment, Operation, Storing};
 use crate::{Generator, Turns};
 use trace::Recording;
 
+/// One file system in so many has no journal.
+const WITHOUT_JOURNAL: u64 = 3;
+
 /// A sync that is switched off, to see that the simulation notices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MissingSync {
@@ -84,9 +87,10 @@ impl fmt::Debug for SimDisk {
 }
 
 impl SimDisk {
-    /// An empty disk; `seed` decides everything that chance does in it.
+    /// An empty disk; `seed` decides everything that chance does in it, and which kind of file system it has.
     pub fn new(seed: u64) -> Self {
-        Self::at(State::default(), seed)
+        let forgets_unsynced_names = Generator::new(seed ^ 0x11AC).below(WITHOUT_JOURNAL) == 0;
+        Self::at(State::on_file_system(forgets_unsynced_names), seed)
     }
 
     /// A disk in a state of another one.
@@ -434,8 +438,8 @@ impl Machine {
                 self.state.change_name(state::NameChange::Rename(name.clone(), RENAMED.into()));
                 let foreign = self.state.new_inode();
                 self.state.inode(foreign).write(0, FOREIGN);
-                self.state.inode(foreign).sync();
                 self.state.change_name(state::NameChange::Add(name, foreign));
+                self.state.inode(foreign).sync();
                 self.state.sync_names();
             }
         }

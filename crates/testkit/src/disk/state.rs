@@ -30,6 +30,9 @@ pub struct State {
     removed: Vec<Arc<Inode>>,
     /// Writes of processes that are gone.
     pub(super) in_flight: Vec<Request>,
+    /// Whether the file system has no journal: then a file that gets a name is lost in a power cut, whatever becomes of its
+    /// folder, until it is synced with the name, because its inode on the medium says "deleted".
+    forgets_unsynced_names: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +61,11 @@ impl NameChange {
 }
 
 impl State {
+    /// Nothing, on a file system that forgets unsynced names or does not.
+    pub(super) fn on_file_system(forgets_unsynced_names: bool) -> Self {
+        State { forgets_unsynced_names, ..State::default() }
+    }
+
     /// Puts a file onto the medium, as if it had always been there, or into the cache only.
     pub(super) fn install(&mut self, name: &str, bytes: Vec<u8>, is_durable: bool) -> u64 {
         let inode = self.new_inode();
@@ -90,6 +98,11 @@ impl State {
         {
             self.removed.push(Arc::clone(file));
         }
+        if let NameChange::Add(_, inode) = &change
+            && self.forgets_unsynced_names
+        {
+            self.inode(*inode).name_newly();
+        }
         change.apply(&mut self.names);
         self.name_changes.push(change);
     }
@@ -121,6 +134,11 @@ impl State {
         for (number, change) in std::mem::take(&mut self.name_changes).iter().enumerate() {
             if choices.pick(Subject::Name(number), 2) == 1 {
                 change.apply(&mut names);
+            }
+        }
+        for (number, inode) in &self.inodes {
+            if inode.is_newly_named() && choices.pick(Subject::Named(*number), 2) == 0 {
+                names.retain(|_, named| named != number);
             }
         }
         self.inodes.retain(|inode, _| names.values().any(|named| named == inode));

@@ -61,9 +61,10 @@ impl Mounted {
     /// Mounts an image on a folder, which is made if it does not exist.
     pub fn mount(image: &Path, folder: &Path, file_system: FileSystem) -> Outcome<Self> {
         fs::create_dir_all(folder).at("create", folder)?;
+        file_system.check(image)?;
         let device = LoopDevice::attach(image)?;
         let arguments =
-            ["-t".as_ref(), file_system.name().as_ref(), device.path.as_os_str(), folder.as_os_str()];
+            ["-t".as_ref(), file_system.mounted_as().as_ref(), device.path.as_os_str(), folder.as_os_str()];
         tool::run("mount", arguments)?;
         let (folder, image) = (folder.into(), image.into());
         Ok(Mounted { folder, device: device.path.clone(), image, file_system, is_mounted: true })

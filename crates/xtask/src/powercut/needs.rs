@@ -28,11 +28,13 @@ pub fn check(parts: &[Part], file_systems: &[FileSystem]) -> Outcome<()> {
     }
     let mut made: Vec<_> = file_systems.to_vec();
     if parts.contains(&Part::Faults) {
-        made = FileSystem::ALL.into();
+        made.extend(FileSystem::USUAL);
+        made.sort_unstable();
+        made.dedup();
     }
     for file_system in made {
         let package = match file_system {
-            FileSystem::Ext4 => "e2fsprogs",
+            FileSystem::Ext4 | FileSystem::Ext4NoJournal | FileSystem::Ext3 => "e2fsprogs",
             FileSystem::Xfs => "xfsprogs",
             FileSystem::Btrfs => "btrfs-progs",
         };
@@ -42,9 +44,11 @@ pub fn check(parts: &[Part], file_systems: &[FileSystem]) -> Outcome<()> {
         }
         need_file_system(&mut missing, file_system);
     }
+    if parts.iter().any(|part| matches!(part, Part::Replay | Part::Faults)) {
+        need_program(&mut missing, "e2fsck", "e2fsprogs");
+    }
     if parts.contains(&Part::Faults) {
         need_program(&mut missing, "filefrag", "e2fsprogs");
-        need_program(&mut missing, "e2fsck", "e2fsprogs");
     }
     if parts.contains(&Part::Shutdown) {
         need_program(&mut missing, "xfs_io", "xfsprogs");
@@ -69,7 +73,7 @@ fn need_program(missing: &mut Vec<String>, program: &str, package: &str) {
 
 /// Modules are loaded by mount, so one that is not listed yet is only missing if `modprobe` does not know it either.
 fn need_file_system(missing: &mut Vec<String>, file_system: FileSystem) {
-    let name = file_system.name();
+    let name = file_system.mounted_as();
     let listed = std::fs::read_to_string("/proc/filesystems")
         .is_ok_and(|text| text.lines().any(|line| line.split_whitespace().last() == Some(name)));
     if !listed && tool::run("modprobe", [name]).is_err() {

@@ -17,10 +17,19 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
 
 /// Runs a program to its end and returns what it printed.
 pub fn run<S: AsRef<OsStr>>(program: &str, arguments: impl IntoIterator<Item = S>) -> Outcome<String> {
+    run_with_codes(program, arguments, &[0])
+}
+
+/// The same, where other exit codes than 0 are success too.
+pub fn run_with_codes<S: AsRef<OsStr>>(
+    program: &str,
+    arguments: impl IntoIterator<Item = S>,
+    codes: &[i32],
+) -> Outcome<String> {
     let mut command = command(program);
     command.args(arguments);
     let output = command.output().map_err(|error| Stop::Setup(format!("{program}: {error}")))?;
-    if output.status.success() {
+    if output.status.code().is_some_and(|code| codes.contains(&code)) {
         return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
     }
     let told = String::from_utf8_lossy(&output.stderr);
