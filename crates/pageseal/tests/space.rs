@@ -6,88 +6,14 @@ mod support;
 
 use std::fs;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 
 use pageseal::{
     Control, DecryptOptions, EncryptOptions, ErrorClass, Identities, IoChoice, JobError, Notice, Refusal,
     ResilienceChoice, ResumeOptions, decrypt_in_place, encrypt_in_place, rollback, verify,
 };
+use support::mount::Mount;
 use support::{Keys, Recorder, WINDOW, digest, folder, names_in, skip, succeeds, write_content};
-
-/// A small file system that is unmounted when dropped.
-struct Mount {
-    folder: tempfile::TempDir,
-    at: PathBuf,
-    _alone: MutexGuard<'static, ()>,
-}
-
-/// Held by the one test at a time that has a file system. A program that another test starts has, until it runs, a copy
-/// of every open descriptor of this process: a file deleted meanwhile keeps its space, and gives it back only after
-/// the disk was filled up.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
-fn alone() -> MutexGuard<'static, ()> {
-    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Mount {
-    fn tmpfs(len: u64) -> Option<Self> {
-        let alone = alone();
-        let folder = folder();
-        let at = folder.path().join("mounted");
-        fs::create_dir(&at).unwrap();
-        let options = format!("size={len}");
-        let mounted =
-            succeeds("mount", &["-t", "tmpfs", "-o", &options, "pageseal-test", at.to_str().unwrap()]);
-        Self::if_mounted(mounted, folder, at, alone)
-    }
-
-    fn image(program: &str, len: u64) -> Option<Self> {
-        let alone = alone();
-        let folder = folder();
-        let (image, at) = (folder.path().join("image"), folder.path().join("mounted"));
-        fs::create_dir(&at).unwrap();
-        fs::File::create(&image).unwrap().set_len(len).unwrap();
-        let (image, path) = (image.to_str().unwrap(), at.to_str().unwrap());
-        let mounted = succeeds(program, &["-q", image]) && succeeds("mount", &["-o", "loop", image, path]);
-        Self::if_mounted(mounted, folder, at, alone)
-    }
-
-    fn if_mounted(
-        mounted: bool,
-        folder: tempfile::TempDir,
-        at: PathBuf,
-        alone: MutexGuard<'static, ()>,
-    ) -> Option<Self> {
-        if !mounted {
-            skip("the right to mount a small file system");
-            return None;
-        }
-        Some(Mount { folder, at, _alone: alone })
-    }
-
-    /// Takes all free space but about `left` bytes.
-    fn fill_up(&self, left: u64) {
-        let path = self.at.join("filler");
-        let mut file = fs::File::create(&path).unwrap();
-        let piece = vec![1; 65536];
-        while file.write_all(&piece).is_ok() {}
-        let _ = file.sync_all();
-        let len = file.metadata().unwrap().len();
-        file.set_len(len.saturating_sub(left)).unwrap();
-        let _ = file.sync_all();
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        // Lazily, so that nothing stays mounted even when a failed test has a file open.
-        let path = self.at.to_str().unwrap_or_default();
-        let gone = succeeds("umount", &[path]) || succeeds("umount", &["-l", path]);
-        assert!(gone || std::thread::panicking(), "{} stays mounted in {:?}", path, self.folder);
-    }
-}
 
 fn full_disk(mount: &Mount, len: u64) {
     let key_folder = folder();

@@ -1,6 +1,8 @@
 //! What the integration tests share: folders, files of pseudo-random content, keys, digests.
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub mod mount;
+
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
