@@ -5,6 +5,9 @@ use std::thread::{Builder, Result, Scope, ScopedJoinHandle};
 /// Bytes of a request where large ones are much faster.
 pub(crate) const LARGE_READ_BYTES: u64 = 16 << 20;
 
+/// Bytes of memory that reading so takes: one that is worked on, the next, and one that is given back.
+pub(crate) const LARGE_READS_BYTES: u64 = 3 * LARGE_READ_BYTES;
+
 /// At most one read at a time, named by what begins with it: an offset, or a chunk.
 pub(crate) struct Ahead<'scope, 'env, T> {
     scope: &'scope Scope<'scope, 'env>,

@@ -14,7 +14,7 @@ use super::begin::{
 use super::caches::Caches;
 use super::finish;
 use super::journal_file::journal_place;
-use super::plan::{Io, Plan, Reasons, check_choices, plan, smallest_window_len};
+use super::plan::{Io, Plan, Reasons, check_choices, kept_window_len, plan};
 use super::store_choice::{Reads, prepare_store};
 use super::workers::Workers;
 use crate::control::Control;
@@ -52,7 +52,8 @@ pub fn decrypt_in_place(
     };
     check_writable(&opened.target.path, &sealed.superblock)?;
     let reads = if options.verify_first { Reads::Twice } else { Reads::Once };
-    let window_len = smallest_window_len(sealed.superblock.geometry.chunk_len_bytes());
+    let geometry = &sealed.superblock.geometry;
+    let window_len = kept_window_len(geometry.data_len(), geometry.chunk_len_bytes());
     let store = prepare_store(options.io, &mut opened, reads, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
     let OpenedTarget { target, medium, .. } = opened;

@@ -19,7 +19,7 @@ use super::begin::{
 use super::caches::Caches;
 use super::context::{Holes, find_holes, io_cause};
 use super::journal_file::journal_place;
-use super::plan::{Plan, Reasons, check_choices, plan, smallest_window_len};
+use super::plan::{Plan, Reasons, check_choices, kept_window_len, plan};
 use super::store_choice::{Reads, choose_store, prepare_store};
 use super::workers::Workers;
 use super::{finish, job_key};
@@ -68,7 +68,7 @@ pub(crate) fn encrypt_opened(
     started: Instant,
 ) -> Result<JobReport, JobError> {
     check_allocation(&opened, options)?;
-    let window_len = smallest_window_len(options.chunk_len_bytes);
+    let window_len = kept_window_len(geometry.data_len(), options.chunk_len_bytes);
     let store = prepare_store(options.io, &mut opened, Reads::Once, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
     notice.iter().for_each(|notice| control.progress.notice(notice));
@@ -90,7 +90,7 @@ pub(crate) fn plan_of_encrypt(path: &Path, options: &EncryptOptions) -> Result<J
     let too_long = |_| Refusal::TooLong { path: path.into() };
     let chunk_log2 = options.chunk_len_bytes.trailing_zeros() as u8;
     let geometry = Geometry::new(len, chunk_log2, &Limits::PRODUCTION).map_err(too_long)?;
-    let window_len = smallest_window_len(options.chunk_len_bytes);
+    let window_len = kept_window_len(geometry.data_len(), options.chunk_len_bytes);
     let store = choose_store(options.io, &file, &medium, Reads::Once, window_len);
     let (plan, _) = plan(store.io, options.resilience, &medium)?;
     let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &medium };

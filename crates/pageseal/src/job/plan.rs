@@ -16,9 +16,11 @@ const LARGEST_WINDOW_BYTES: u64 = 64 << 20;
 const LARGEST_LOGGED_WINDOW_BYTES: u64 = 32 << 20;
 /// Windows of a job that stores into a mapping and waits for no sync: small ones stay in the processor's caches on their way.
 const LARGEST_UNSYNCED_MAPPED_WINDOW_BYTES: u64 = 4 << 20;
-/// Windows of a job that keeps them in memory between *prepare* and *store*: three of them are on their way at a time, and with
+/// Windows of a job that keeps them in memory between *prepare* and *store*: [`KEPT_WINDOWS`] of them are there at a time, and with
 /// everything else they must stay below 128 MiB.
 pub(crate) const LARGEST_KEPT_WINDOW_BYTES: u64 = 24 << 20;
+/// One that is read ahead, and three on their way.
+pub(crate) const KEPT_WINDOWS: u64 = 4;
 /// A file should have about this many windows, so that all stages of the pipeline work.
 const WINDOWS_PER_FILE: u64 = 32;
 /// A window is a multiple of this many chunks (`docs/FORMAT.md` section 1).
@@ -186,15 +188,21 @@ pub(crate) struct WindowSizes {
     pub(crate) slot_stride: u64,
 }
 
-/// The smallest windows that a job can have.
-pub(crate) fn smallest_window_len(chunk_len_bytes: u64) -> u64 {
-    WINDOW_CHUNK_MULTIPLE * chunk_len_bytes
+/// Bytes of the windows that a new job past the page cache would have.
+pub(crate) fn kept_window_len(data_len: u64, chunk_len_bytes: u64) -> u64 {
+    window_len(data_len, chunk_len_bytes, LARGEST_KEPT_WINDOW_BYTES)
+}
+
+/// Windows of at most `largest` bytes, if chunks are small enough for that.
+fn window_len(data_len: u64, chunk_len_bytes: u64, largest: u64) -> u64 {
+    let step = WINDOW_CHUNK_MULTIPLE * chunk_len_bytes;
+    let wanted = (data_len / WINDOWS_PER_FILE).min(largest);
+    (wanted / step).max(1) * step
 }
 
 /// Windows that suit the file's size.
 fn window_sizes(geometry: &Geometry, plan: &Plan) -> WindowSizes {
     let records = plan.record_kind;
-    let step = smallest_window_len(geometry.chunk_len_bytes());
     let logged = records == RecordKind::FingerprintsAndPayload;
     let largest = match plan.io {
         Io::Mmap if plan.resilience == Resilience::Process => LARGEST_UNSYNCED_MAPPED_WINDOW_BYTES,
@@ -203,8 +211,7 @@ fn window_sizes(geometry: &Geometry, plan: &Plan) -> WindowSizes {
         Io::Buffered if logged => LARGEST_LOGGED_WINDOW_BYTES,
         Io::Buffered | Io::Mmap => LARGEST_WINDOW_BYTES,
     };
-    let wanted = (geometry.data_len() / WINDOWS_PER_FILE).min(largest);
-    let window_len = (wanted / step).max(1) * step;
+    let window_len = window_len(geometry.data_len(), geometry.chunk_len_bytes(), largest);
     let windows = geometry.data_len().div_ceil(window_len);
     let most = if logged && window_len > LARGEST_LOGGED_WINDOW_BYTES {
         RING_SLOTS_OF_LARGE_PAYLOAD

@@ -7,7 +7,8 @@ use pageseal_storage::available::available_memory_bytes;
 use pageseal_storage::residency::cached_bytes_estimate;
 use pageseal_storage::{BufferedFile, DirectError, DirectFile, FileSystemKind, Medium, Storage};
 
-use super::plan::{Io, LARGEST_KEPT_WINDOW_BYTES};
+use super::plan::{Io, KEPT_WINDOWS, LARGEST_KEPT_WINDOW_BYTES};
+use crate::ahead::LARGE_READS_BYTES;
 use crate::control::{Control, Notice, Progress};
 use crate::options::IoChoice;
 use crate::target::OpenedTarget;
@@ -41,7 +42,7 @@ pub(crate) enum Reads {
 /// (medians by turns).
 const COLD_LEN_BYTES: u64 = 1 << 30;
 
-/// Chooses the store for an opened file, whose windows have at least `window_len` bytes.
+/// Chooses the store for an opened file, whose windows have `window_len` bytes past the page cache.
 pub(crate) fn choose_store(
     choice: IoChoice,
     file: &File,
@@ -49,7 +50,17 @@ pub(crate) fn choose_store(
     reads: Reads,
     window_len: u64,
 ) -> StoreChoice {
-    let cached = CacheUse::of(file);
+    choose_within(CacheUse::of(file), choice, file, medium, reads, window_len)
+}
+
+fn choose_within(
+    cached: CacheUse,
+    choice: IoChoice,
+    file: &File,
+    medium: &Medium,
+    reads: Reads,
+    window_len: u64,
+) -> StoreChoice {
     let drops_behind = !cached.fits();
     let through_cache = |io: Io, reader: Option<Arc<dyn Storage>>, reason: String| StoreChoice {
         io,
@@ -64,6 +75,14 @@ pub(crate) fn choose_store(
         IoChoice::Buffered => return through_cache(Io::Buffered, reads_behind(), "as asked".into()),
         IoChoice::Direct => "as asked".into(),
         IoChoice::Auto => match cached.asks_for_direct(medium, reads) {
+            Ok(_) if !cached.leaves_room_for(private_bytes(reads, window_len)) => {
+                let reason = format!(
+                    "past the page cache it would take {} of the available {}",
+                    size(private_bytes(reads, window_len)),
+                    size(cached.available)
+                );
+                return through_cache(Io::Buffered, reads_behind(), reason);
+            }
             // Past the cache they would be read twice from the disk, and by small requests.
             Ok(_) if window_len > LARGEST_KEPT_WINDOW_BYTES => {
                 let reader = open_direct(file).ok().map(|direct| Arc::new(direct) as Arc<dyn Storage>);
@@ -90,6 +109,16 @@ pub(crate) fn choose_store(
 fn cannot_wait(medium: &Medium) -> String {
     let name = medium.kind.name();
     format!("{name} does not tell here when the direct requests of a killed process are complete")
+}
+
+/// What a job past the page cache holds in memory that nobody can take from it. What does not fit into the memory that it may
+/// have is not slow but killed, and so is every job that goes on with it.
+fn private_bytes(reads: Reads, window_len: u64) -> u64 {
+    let windows = KEPT_WINDOWS.saturating_mul(window_len);
+    match reads {
+        Reads::Once => windows,
+        Reads::Twice => windows.max(LARGE_READS_BYTES),
+    }
 }
 
 /// Chooses the store, tells of a wish that could not be fulfilled, and makes the target ready for it.
@@ -123,7 +152,11 @@ pub(crate) fn storage_for_reading(file: File, reads: Reads, progress: &dyn Progr
     let cached = CacheUse::of(&file);
     let asked = Medium::of(&file)
         .map_err(|error| error.to_string())
-        .and_then(|medium| cached.asks_for_direct(&medium, reads));
+        .and_then(|medium| cached.asks_for_direct(&medium, reads))
+        .and_then(|reason| match cached.leaves_room_for(LARGE_READS_BYTES) {
+            true => Ok(reason),
+            false => Err(format!("{} of memory are too few for large requests", size(cached.available))),
+        });
     let opened = asked.and_then(|reason| {
         let direct = open_direct(&file).map_err(|error| error.to_string())?;
         Ok((reason + how_requests_go(&direct), direct))
@@ -193,6 +226,12 @@ impl CacheUse {
 
     fn fits(&self) -> bool {
         self.len <= part_for_one_file(self.available)
+    }
+
+    /// Half of the memory is left to everything else that the job needs, and to what the page cache holds meanwhile, which counts
+    /// in a control group as well.
+    fn leaves_room_for(&self, private_bytes: u64) -> bool {
+        private_bytes <= part_for_one_file(self.available)
     }
 
     fn is_mostly_there(&self) -> bool {
@@ -299,6 +338,40 @@ mod tests {
         let refused = choose_store(IoChoice::Direct, &odd, &Medium::of(&odd).unwrap(), Reads::Once, 4 << 20);
         assert_eq!(refused.io, Io::Buffered);
         assert!(refused.reason.contains("direct"), "{}", refused.reason);
+    }
+
+    /// A control group, or a small machine: what is private cannot be given back, and the process would be killed.
+    #[test]
+    fn windows_in_memory_are_taken_only_where_they_fit() {
+        let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let medium =
+            Medium { kind: FileSystemKind::Ext4, copy_on_write: false, ..Medium::of(&file).unwrap() };
+        let has_direct = medium.waits_for_direct_requests() && open_direct(&file).is_ok();
+        let choose = |available, len: u64, choice, reads| {
+            let cached = CacheUse { len, available, cached: Some(0) };
+            let window_len = super::super::plan::kept_window_len(len, 1 << 16);
+            choose_within(cached, choice, &file, &medium, reads, window_len)
+        };
+        // The windows of this file have 24 MiB, four of them 96.
+        for (available_mib, fits) in [(40, false), (64, false), (96, false), (191, false), (192, true)] {
+            let chosen = choose(available_mib << 20, GIB, IoChoice::Auto, Reads::Twice);
+            assert_eq!(chosen.io == Io::Direct, fits && has_direct, "{available_mib} MiB: {}", chosen.reason);
+            assert!(chosen.drops_behind, "it does not fit into the page cache either");
+            assert_eq!(chosen.reason.contains("would take 96 MiB"), !fits, "{}", chosen.reason);
+        }
+        // Those of a shorter one have 4 MiB; but the pass that verifies takes 48.
+        for (reads, available_mib, fits) in [
+            (Reads::Once, 32, true),
+            (Reads::Once, 31, false),
+            (Reads::Twice, 95, false),
+            (Reads::Twice, 96, true),
+        ] {
+            let chosen = choose(available_mib << 20, 100 << 20, IoChoice::Auto, reads);
+            assert_eq!(chosen.io == Io::Direct, fits && has_direct, "{available_mib} MiB: {}", chosen.reason);
+        }
+        // What was asked for is done.
+        let asked = choose(40 << 20, GIB, IoChoice::Direct, Reads::Once);
+        assert_eq!(asked.io == Io::Direct, has_direct);
     }
 
     /// The length alone asks for direct I/O, so the windows are what speaks against it.
