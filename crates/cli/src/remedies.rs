@@ -297,6 +297,14 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
              back; if that file system was unmounted since then, restore the file from a backup"
                 .into()
         }
+        Refusal::InlineData { path, .. } => without_in_place(path, situation),
+        Refusal::OldCopyMayReturn { path, source } if source.kind() == ErrorKind::PermissionDenied => {
+            format!(
+                "run it as root, who may empty that journal; or else: {}",
+                without_in_place(path, situation)
+            )
+        }
+        Refusal::OldCopyMayReturn { path, .. } => without_in_place(path, situation),
         Refusal::DataLossNotAccepted => {
             "leave out --resilience none, or add --accept-data-loss if the file can be had again".into()
         }
@@ -362,6 +370,18 @@ fn of_open_job(journal: &Path, situation: &Situation<'_>) -> String {
             "restore an undamaged copy of it, or, if `pageseal info {}` says that no job is open, move it away",
             situation.file_word()
         ),
+    }
+}
+
+/// What to do with a file that must not be written in place where it lies.
+fn without_in_place(path: &Path, situation: &Situation<'_>) -> String {
+    let file = shell_quote(path);
+    match situation.command {
+        "encrypt" | "decrypt" | "info" => {
+            format!("use -o OUT, which only reads {file}, and remove {file} when the new file is there")
+        }
+        "resume" => format!("undo it with {}", situation.rollback(path)),
+        _ => format!("copy {file}, and its journal if there is one, to another file system and run it there"),
     }
 }
 

@@ -244,6 +244,29 @@ pub enum Refusal {
         /// The mount point that it lies on now.
         mount: PathBuf,
     },
+    /// The file's content lies in its inode.
+    #[error(
+        "{} lies inside of its inode ({file_system}, inline_data), where the kernel can lose what is written in place",
+        path.display()
+    )]
+    InlineData {
+        /// The file.
+        path: PathBuf,
+        /// Name of the file system.
+        file_system: &'static str,
+    },
+    /// The content may have lain in the inode a short time ago, and that cannot be ruled out.
+    #[error(
+        "the file system of {} keeps small files in their inodes (ext4, inline_data); if this one was such a file and grew, \
+         the kernel may still write its old content over the new, and its journal cannot be emptied",
+        path.display()
+    )]
+    OldCopyMayReturn {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// `none` without the word that goes with it.
     #[error("--resilience none needs --accept-data-loss: an interruption destroys data")]
     DataLossNotAccepted,

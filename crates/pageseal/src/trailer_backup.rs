@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use pageseal_format::limits::{BLOCK, SLOT_AREA_LEN};
 use pageseal_format::{FileState, Geometry, Limits};
-use pageseal_storage::{BufferedFile, Folder, RealDirectory, Storage};
+use pageseal_storage::{BufferedFile, Directory, RealDirectory, Storage};
 
 use crate::control::Control;
 use crate::error::{Damage, JobError, OpenError, Refusal};
-use crate::job::{Workers, journal_place};
+use crate::job::{Workers, check_inline_data, journal_place};
 use crate::keys::{Identities, unwrap_slots};
 use crate::names::Names;
 use crate::read_target::ReadTarget;
@@ -89,8 +89,10 @@ pub fn import_trailer(
     let found = backup_superblock(trailer, &*backup)?;
     check_writable(trailer, &found.superblock)?;
     let geometry = found.superblock.geometry;
-    let OpenedTarget { target, .. } = open_for_change(Names::of(path)?, true, control)?;
-    check_no_job(&target)?;
+    let opened = open_for_change(Names::of(path)?, true, control)?;
+    check_no_job(&opened.target)?;
+    check_inline_data(&opened)?;
+    let OpenedTarget { target, .. } = opened;
     let unreadable = |source| OpenError::Io { path: path.into(), offset: 0, source };
     let data = Arc::clone(&target.data);
     let len = data.len().map_err(unreadable)?;

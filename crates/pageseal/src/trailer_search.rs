@@ -99,9 +99,11 @@ impl File<'_> {
         while low < high {
             let middle = low + (high - low) / 2;
             let offset = middle * BLOCK;
-            match self.data.is_hole(offset, self.len - offset).map_err(|error| (offset, error))? {
-                true => high = middle,
-                false => low = middle + 1,
+            let hole = self.data.next_hole(offset, self.len).map_err(|error| (offset, error))?;
+            if hole == Some(offset..self.len) {
+                high = middle;
+            } else {
+                low = middle + 1;
             }
         }
         Ok((low * BLOCK).min(self.len))

@@ -6,7 +6,7 @@ use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
 use pageseal_protections::{Protection, is_on};
 
 use crate::lock::{FileLock, LockError};
-use crate::{Access, BufferedFile, Directory, FileIdentity, MountInstance, Storage, Writers};
+use crate::{Access, BufferedFile, Directory, FileIdentity, MountInstance, Storage, Writers, inline_data};
 
 /// A folder with files in it. Every [`Directory`] is one. Names are single components.
 pub trait Folder: Send + Sync + Debug {
@@ -58,6 +58,14 @@ pub trait Folder: Send + Sync + Debug {
 
     /// Which mounting of its file system the folder lies in; `None` where nobody can tell.
     fn mount_instance(&self) -> Option<MountInstance>;
+
+    /// Whether the file system puts small files into their inodes: see [`inline_data`](crate::inline_data).
+    ///
+    /// # Errors
+    /// Those of finding that out, for which a file without a name is made.
+    fn takes_small_files_into_inodes(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 
     /// Opens a regular file for reading and writing, locked as long as the storage lives, as one from
     /// [`Folder::create_whole`] is.
@@ -138,6 +146,10 @@ impl<D: Directory> Folder for D {
 
     fn mount_instance(&self) -> Option<MountInstance> {
         Directory::mount_instance(self)
+    }
+
+    fn takes_small_files_into_inodes(&self) -> io::Result<bool> {
+        inline_data::takes_small_files(self)
     }
 
     fn open_storage(&self, name: &OsStr) -> io::Result<Arc<dyn Storage>> {

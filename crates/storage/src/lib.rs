@@ -27,6 +27,8 @@ pub mod available;
 )]
 pub mod bench_access;
 pub mod directory;
+#[expect(unsafe_code, reason = "emptying the journal of ext4 is an ioctl")]
+pub mod inline_data;
 #[expect(unsafe_code, reason = "locks of open files have no safe call")]
 pub mod lock;
 pub mod medium;

@@ -1,6 +1,6 @@
 //! What the file system under a file is, and what it promises.
 
-use std::{fs::File, io, os::unix::fs::MetadataExt};
+use std::{fs::File, io, os::fd::AsFd, os::unix::fs::MetadataExt};
 
 use rustix::{
     fs::{IFlags, StatVfsMountFlags, fstatfs, fstatvfs, ioctl_getflags},
@@ -79,6 +79,21 @@ impl FileSystemKind {
     }
 }
 
+impl FileSystemKind {
+    /// That of an open file or folder.
+    ///
+    /// # Errors
+    /// Those of `fstatfs`.
+    pub fn of(file: impl AsFd) -> io::Result<Self> {
+        // The type is signed and of varying width; the numbers are 32 bits.
+        #[allow(clippy::unnecessary_cast)]
+        Ok(Self::from_magic(u64::from(fstatfs(file)?.f_type as u32)))
+    }
+}
+
+/// `FS_INLINE_DATA_FL`, linux/fs.h: ext4 and F2FS show it.
+const INLINE_DATA_FLAG: u32 = 0x1000_0000;
+
 /// bcachefs has no kind of its own here, but it copies on write, too.
 const BCACHEFS_MAGIC: u64 = 0xCA45_1A4E;
 
@@ -110,6 +125,8 @@ pub struct Medium {
     pub append_only: bool,
     /// The file system is mounted read-only.
     pub read_only_mount: bool,
+    /// The content lies in the inode and has no blocks of its own: see [`inline_data`](crate::inline_data).
+    pub inline_data: bool,
     /// Longest name in bytes.
     pub name_max: u32,
     /// Whether the file's blocks are kept as extents (ext4; files of ext2 and ext3 have lists of blocks).
@@ -128,12 +145,8 @@ impl Medium {
     pub fn of(file: &File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let space = fstatvfs(file)?;
-        // The type is signed and of varying width; the numbers are 32 bits.
-        #[allow(clippy::unnecessary_cast)]
-        let magic = u64::from(fstatfs(file)?.f_type as u32);
-        let kind = FileSystemKind::from_magic(magic);
-        // Unknown to many file systems (ENOTTY, EOPNOTSUPP), which then have no such flags.
-        let flags = ioctl_getflags(file).unwrap_or(IFlags::empty());
+        let kind = FileSystemKind::of(file)?;
+        let flags = flags_of(file);
         Ok(Self {
             kind,
             block_size: u32::try_from(metadata.blksize()).unwrap_or(u32::MAX),
@@ -145,6 +158,7 @@ impl Medium {
             immutable: flags.contains(IFlags::IMMUTABLE),
             append_only: flags.contains(IFlags::APPEND),
             read_only_mount: space.f_flag.contains(StatVfsMountFlags::RDONLY),
+            inline_data: is_inline(flags),
             name_max: u32::try_from(space.f_namemax).unwrap_or(u32::MAX),
             has_extents: flags.contains(EXTENTS),
         })
@@ -176,6 +190,20 @@ impl Medium {
             _ => false,
         }
     }
+}
+
+/// Unknown to many file systems (ENOTTY, EOPNOTSUPP), which then have no such flags.
+fn flags_of(file: &File) -> IFlags {
+    ioctl_getflags(file).unwrap_or(IFlags::empty())
+}
+
+fn is_inline(flags: IFlags) -> bool {
+    flags.bits() & INLINE_DATA_FLAG != 0
+}
+
+/// Whether the content of the file lies in its inode at this moment.
+pub(crate) fn lies_in_inode(file: &File) -> bool {
+    is_inline(flags_of(file))
 }
 
 /// F2FS also writes elsewhere, but out of space it keeps aside for that. NOCOW turns it off on Btrfs,

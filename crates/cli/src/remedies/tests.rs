@@ -53,6 +53,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::TooManyRecipients { given: 40 },
         Refusal::UnsoundPair,
         Refusal::ChecksumUnsound { file_system: "nfs".into() },
+        Refusal::InlineData { path: path(), file_system: "ext4" },
+        Refusal::OldCopyMayReturn { path: path(), source: source() },
         Refusal::DataLossNotAccepted,
         Refusal::BadValue { what: "x", must_be: "y", value: 1 },
         Refusal::TooLong { path: path() },

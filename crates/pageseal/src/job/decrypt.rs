@@ -12,11 +12,11 @@ use super::begin::{
     HeaderChoices, context, create_journal, journal_header, make_old_content_durable, random_id, storage,
 };
 use super::caches::Caches;
-use super::finish;
 use super::journal_file::journal_place;
 use super::plan::{Io, Plan, Reasons, check_choices, kept_window_len, plan};
 use super::store_choice::{Reads, prepare_store};
 use super::workers::Workers;
+use super::{finish, place};
 use crate::control::Control;
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::Identities;
@@ -56,6 +56,7 @@ pub fn decrypt_in_place(
     let window_len = kept_window_len(geometry.data_len(), geometry.chunk_len_bytes());
     let store = prepare_store(options.io, &mut opened, reads, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
+    place::check_inline_data(&opened)?;
     let OpenedTarget { target, medium, .. } = opened;
     let place = journal_place(&target.names, options.journal.as_deref())?;
     if place.path.symlink_metadata().is_ok() {

@@ -22,7 +22,7 @@ use super::journal_file::journal_place;
 use super::plan::{Plan, Reasons, check_choices, kept_window_len, plan};
 use super::store_choice::{Reads, choose_store, prepare_store};
 use super::workers::Workers;
-use super::{finish, job_key};
+use super::{finish, job_key, place};
 use crate::control::{Control, Notice};
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
 use crate::job_plan::JobPlan;
@@ -71,6 +71,7 @@ pub(crate) fn encrypt_opened(
     let window_len = kept_window_len(geometry.data_len(), options.chunk_len_bytes);
     let store = prepare_store(options.io, &mut opened, Reads::Once, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
+    place::check_inline_data(&opened)?;
     notice.iter().for_each(|notice| control.progress.notice(notice));
     if opened.medium.copy_on_write || opened.medium.shared_extents == Some(true) {
         control.progress.notice(&Notice::OldBlocksMayStay);
@@ -93,6 +94,7 @@ pub(crate) fn plan_of_encrypt(path: &Path, options: &EncryptOptions) -> Result<J
     let window_len = kept_window_len(geometry.data_len(), options.chunk_len_bytes);
     let store = choose_store(options.io, &file, &medium, Reads::Once, window_len);
     let (plan, _) = plan(store.io, options.resilience, &medium)?;
+    place::check_not_in_inode(path, &file, &medium)?;
     let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &medium };
     Ok(plan.describe(&geometry, &reasons))
 }

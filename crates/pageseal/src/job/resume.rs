@@ -19,7 +19,7 @@ use super::plan::{Io, io_to_resume};
 use super::store_choice::{Reads, prepare_store};
 use super::unlock::{OpenedJournal, open_journal, unlock};
 use super::workers::Workers;
-use super::{decrypt, encrypt, finish, finished, recover};
+use super::{decrypt, encrypt, finish, finished, place, recover};
 use crate::control::{Control, Notice};
 use crate::error::{Damage, InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::Identities;
@@ -76,6 +76,9 @@ fn go_on(
     let mut opened = open_for_change(names, true, control)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
     let journal = open_journal(&opened.target, place)?;
+    let phase = journal.journal.phase_unverified();
+    // A forged phase that hides something here is refused later.
+    place::check_continuation(&opened, phase.as_ref(), wish)?;
     // Nothing authenticates it yet; only speed depends on it.
     let window_len = journal.journal.header().window_len;
     prepare_store(options.io, &mut opened, Reads::Twice, window_len, control);

@@ -97,8 +97,9 @@ impl Storage for Made {
         Ok(())
     }
 
-    fn is_hole(&self, offset: u64, _: u64) -> io::Result<bool> {
-        Ok(self.hole && offset >= self.geometry.sealed_len())
+    fn next_hole(&self, offset: u64, end: u64) -> io::Result<Option<Range<u64>>> {
+        let start = offset.max(self.geometry.sealed_len());
+        Ok((self.hole && start < end).then_some(start..end))
     }
 
     fn set_len(&self, _: u64) -> io::Result<()> {
