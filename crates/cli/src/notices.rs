@@ -8,6 +8,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::SuperblockCopyDamaged { .. } => "superblock_copy_damaged",
         Notice::SlotAreaDamaged { .. } => "slot_area_damaged",
         Notice::OldBlocksMayStay => "old_blocks_may_stay",
+        Notice::LowerLayerMayKeep => "lower_layer_may_keep",
         Notice::JournalResilienceChosen { .. } => "journal_resilience_chosen",
         Notice::DirectRefused { .. } => "direct_refused",
         Notice::WaitsForRequests { .. } => "waits_for_requests",
@@ -37,6 +38,11 @@ pub fn notice_text(notice: &Notice) -> String {
         Notice::OldBlocksMayStay => {
             "this file system keeps old blocks (copy on write, snapshots, reflinks): \
              old plaintext may stay on the medium, and space cannot be promised"
+                .into()
+        }
+        Notice::LowerLayerMayKeep => {
+            "this file lies on overlayfs: if it came from a lower layer (a container's image), its plaintext stays there, \
+             whatever happens to it here"
                 .into()
         }
         Notice::JournalResilienceChosen { file_system } => format!(

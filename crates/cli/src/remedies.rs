@@ -297,6 +297,19 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
              back; if that file system was unmounted since then, restore the file from a backup"
                 .into()
         }
+        Refusal::ChecksumUnsoundHere { path, .. } => format!(
+            "nothing was changed: copy {} and its journal, under these names, to a folder on ext4, Btrfs or XFS (Linux 6.6 \
+             or newer), and run it there; the result can be copied back",
+            shell_quote(path)
+        ),
+        Refusal::JournalInMemory { .. } => match situation.command {
+            "encrypt" | "decrypt" | "info" => {
+                "keep the journal on a disk with --journal PATH; or say --resilience process, \
+                                               if the file can be had again after a restart"
+                    .into()
+            }
+            _ => "copy the journal to a disk and name it there with --journal PATH".into(),
+        },
         Refusal::InlineData { path, .. } => without_in_place(path, situation),
         Refusal::OldCopyMayReturn { path, source } if source.kind() == ErrorKind::PermissionDenied => {
             format!(

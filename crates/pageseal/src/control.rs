@@ -39,6 +39,8 @@ pub enum Notice {
     /// The file system keeps old blocks (copy on write, snapshots, reflinks): old plaintext may stay on the
     /// medium, and space cannot be promised.
     OldBlocksMayStay,
+    /// The file lies on overlayfs: what it was before may stay in a lower layer.
+    LowerLayerMayKeep,
     /// Fingerprints are not sound on this file system, so whole windows go through the journal.
     JournalResilienceChosen {
         /// Name of the file system.

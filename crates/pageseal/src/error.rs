@@ -244,6 +244,28 @@ pub enum Refusal {
         /// The mount point that it lies on now.
         mount: PathBuf,
     },
+    /// A job that rests on fingerprints, and a file that lies where they do not hold, though it was begun elsewhere.
+    #[error(
+        "{} lies on {file_system} now, where its job, which was begun with --resilience checksum, is not sound",
+        path.display()
+    )]
+    ChecksumUnsoundHere {
+        /// The file.
+        path: PathBuf,
+        /// Name of the file system.
+        file_system: String,
+    },
+    /// The journal would be lost in a restart, and the file with it, though the job is to survive one.
+    #[error(
+        "the journal {} would lie on {file_system}, in memory: a restart would lose it, and with it the file",
+        journal.display()
+    )]
+    JournalInMemory {
+        /// The journal.
+        journal: PathBuf,
+        /// Name of the file system.
+        file_system: &'static str,
+    },
     /// The file's content lies in its inode.
     #[error(
         "{} lies inside of its inode ({file_system}, inline_data), where the kernel can lose what is written in place",

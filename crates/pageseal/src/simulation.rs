@@ -151,7 +151,8 @@ impl World {
 
     fn place(&self) -> Result<JournalPlace, Refusal> {
         let name = Names::of(Path::new(&self.name))?.journal();
-        Ok(JournalPlace { folder: Arc::clone(&self.folder), path: PathBuf::from(&name), name })
+        let (folder, path) = (Arc::clone(&self.folder), PathBuf::from(&name));
+        Ok(JournalPlace { folder, path, name, file_system: None })
     }
 
     fn open(&self, identities: &Identities) -> Result<SealedFile, OpenError> {

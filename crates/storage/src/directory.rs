@@ -23,8 +23,8 @@ use rustix::{
     rand::{GetRandomFlags, getrandom},
 };
 
-use crate::MountInstance;
 use crate::folder::name_durably;
+use crate::{FileSystemKind, MountInstance};
 
 /// What a file is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +154,14 @@ impl RealDirectory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = open(path, flags, Mode::empty())?;
         Ok(Self { directory, stand_in_names: Mutex::default() })
+    }
+
+    /// The file system that it lies on.
+    ///
+    /// # Errors
+    /// Those of `fstatfs`.
+    pub fn file_system(&self) -> io::Result<FileSystemKind> {
+        FileSystemKind::of(&self.directory)
     }
 
     fn create(&self, name: &OsStr, mode: Mode) -> io::Result<File> {

@@ -89,7 +89,16 @@ impl FileSystemKind {
         #[allow(clippy::unnecessary_cast)]
         Ok(Self::from_magic(u64::from(fstatfs(file)?.f_type as u32)))
     }
+
+    /// Whether its files are in memory (tmpfs, ramfs), so that they are gone when the power is. Pages of a tmpfs can be
+    /// swapped out.
+    #[must_use]
+    pub fn is_volatile(self) -> bool {
+        matches!(self, Self::Tmpfs | Self::Other(RAMFS_MAGIC))
+    }
 }
+
+const RAMFS_MAGIC: u64 = 0x8584_58F6;
 
 /// `FS_INLINE_DATA_FL`, linux/fs.h: ext4 and F2FS show it.
 const INLINE_DATA_FLAG: u32 = 0x1000_0000;
@@ -190,6 +199,19 @@ impl Medium {
             _ => false,
         }
     }
+
+    /// The file system's name, with what sets it apart from one of the same name that
+    /// [`checksum_is_sound`](Self::checksum_is_sound) allows.
+    #[must_use]
+    pub fn file_system_name(&self) -> String {
+        match self.kind {
+            FileSystemKind::Xfs if !self.checksum_is_sound() => {
+                let (major, minor) = XFS_WRITES_DIRTY_BLOCKS_SINCE;
+                format!("XFS before Linux {major}.{minor}")
+            }
+            kind => kind.name().into(),
+        }
+    }
 }
 
 /// Unknown to many file systems (ENOTTY, EOPNOTSUPP), which then have no such flags.
@@ -263,6 +285,24 @@ mod tests {
         for kind in [Kind::Nfs, Kind::Cifs, Kind::Fuse, Kind::NineP, Kind::Zfs, Kind::Overlay, Kind::Other(1)]
         {
             assert!(!with(kind, (6, 18)), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_xfs_is_named_as_such() {
+        let file = tempfile::tempfile().unwrap();
+        let with = |kind, kernel| Medium { kind, kernel, ..Medium::of(&file).unwrap() }.file_system_name();
+        assert_eq!(with(FileSystemKind::Xfs, (5, 19)), "XFS before Linux 6.6");
+        assert_eq!(with(FileSystemKind::Xfs, (6, 6)), "XFS");
+        assert_eq!(with(FileSystemKind::Overlay, (6, 6)), "overlayfs");
+    }
+
+    #[test]
+    fn memory_is_volatile() {
+        for (magic, volatile) in
+            [(0x0102_1994, true), (RAMFS_MAGIC, true), (0xEF53, false), (0x794C_7630, false)]
+        {
+            assert_eq!(FileSystemKind::from_magic(magic).is_volatile(), volatile, "{magic:x}");
         }
     }
 

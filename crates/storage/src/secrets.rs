@@ -8,14 +8,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, FileType, Mode, OFlags, StatFs, fstat, fstatfs, mkdirat, openat, statfs},
+    fs::{CWD, FileType, Mode, OFlags, fstat, mkdirat, openat},
     io::Errno,
     mm::mlock,
     process::{DumpableBehavior, Resource, Rlimit, geteuid, set_dumpable_behavior, setrlimit},
 };
 
-const TMPFS_MAGIC: u32 = 0x0102_1994;
-const RAMFS_MAGIC: u32 = 0x8584_58F6;
+use crate::FileSystemKind;
 
 /// Keeps the process's memory out of core dumps, and out of reach of debuggers of the same user. Both
 /// ways are tried, even if one fails: a core pattern that is a pipe ignores the limit.
@@ -52,9 +51,10 @@ pub fn lock_value<T>(value: &T) -> bool {
 /// are gone when the power is. Pages of a tmpfs can be swapped out.
 ///
 /// # Errors
-/// Those of `statfs`.
+/// Those of opening it and of `fstatfs`.
 pub fn is_volatile_file_system(path: &Path) -> io::Result<bool> {
-    Ok(is_volatile(&statfs(path)?))
+    let opened = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(FileSystemKind::of(opened)?.is_volatile())
 }
 
 /// The user whose rights this process has.
@@ -95,7 +95,7 @@ fn private_directory(parent: &OwnedFd, parent_path: &Path, name: &str, user: u32
         Err(_) => return None,
     }
     let directory = open_directory(parent, Path::new(name)).ok()?;
-    let is_volatile = fstatfs(&directory).is_ok_and(|found| is_volatile(&found));
+    let is_volatile = FileSystemKind::of(&directory).is_ok_and(FileSystemKind::is_volatile);
     (is_volatile && is_private(&directory, user)).then(|| parent_path.join(name))
 }
 
@@ -110,12 +110,6 @@ fn is_private(directory: &OwnedFd, user: u32) -> bool {
             && found.st_uid == user
             && found.st_mode & 0o777 == 0o700
     })
-}
-
-// The type is signed and of varying width; the numbers are 32 bits.
-#[allow(clippy::unnecessary_cast)]
-fn is_volatile(found: &StatFs) -> bool {
-    matches!(found.f_type as u32, TMPFS_MAGIC | RAMFS_MAGIC)
 }
 
 #[cfg(test)]

@@ -53,6 +53,8 @@ fn refusals() -> Vec<Refusal> {
         Refusal::TooManyRecipients { given: 40 },
         Refusal::UnsoundPair,
         Refusal::ChecksumUnsound { file_system: "nfs".into() },
+        Refusal::ChecksumUnsoundHere { path: path(), file_system: "overlayfs".into() },
+        Refusal::JournalInMemory { journal: path(), file_system: "tmpfs" },
         Refusal::InlineData { path: path(), file_system: "ext4" },
         Refusal::OldCopyMayReturn { path: path(), source: source() },
         Refusal::DataLossNotAccepted,

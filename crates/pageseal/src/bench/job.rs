@@ -106,6 +106,8 @@ fn encrypt_target(
             folder: folder.clone(),
             name: names.journal(),
             path: names.path_of(&names.journal()),
+            // That of the file.
+            file_system: None,
         };
         let medium = Medium::of(&file)?;
         // Nobody else can have it open, so there is nobody to lock it against.

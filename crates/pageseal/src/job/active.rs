@@ -10,7 +10,7 @@ use pageseal_format::Superblock;
 use pageseal_format::journal::{Direction, JobKind, JournalHeader, Phase, Resilience};
 use pageseal_journal::{Journal, JournalError, LogOperation, SettledMark};
 use pageseal_protections::{Protection, is_on};
-use pageseal_storage::Folder;
+use pageseal_storage::{FileSystemKind, Folder};
 
 use super::context::{JobContext, SYNCING, Side, io_cause};
 use super::pipeline::{self, RunEnd};
@@ -27,6 +27,8 @@ pub(crate) struct JournalPlace {
     pub(crate) folder: Arc<dyn Folder>,
     pub(crate) name: OsString,
     pub(crate) path: PathBuf,
+    /// What the folder lies on; `None` where that makes no difference.
+    pub(crate) file_system: Option<FileSystemKind>,
 }
 
 /// The open handle on a job.

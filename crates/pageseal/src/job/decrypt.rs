@@ -43,6 +43,7 @@ pub fn decrypt_in_place(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
+    place::look_first(path, options.resilience)?;
     let mut opened = open_for_change(Names::of(path)?, options.allow_links, control)?;
     check_names(&opened, options)?;
     let sealed = {
@@ -56,13 +57,19 @@ pub fn decrypt_in_place(
     let window_len = kept_window_len(geometry.data_len(), geometry.chunk_len_bytes());
     let store = prepare_store(options.io, &mut opened, reads, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
-    place::check_inline_data(&opened)?;
-    let OpenedTarget { target, medium, .. } = opened;
-    let place = journal_place(&target.names, options.journal.as_deref())?;
+    let place = journal_place(&opened.target.names, options.journal.as_deref())?;
     if place.path.symlink_metadata().is_ok() {
         return Err(Refusal::JobOpen { journal: place.path }.into());
     }
-    let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &medium };
+    place::check_journal(&place, plan.resilience, &opened.medium)?;
+    place::check_inline_data(&opened)?;
+    let OpenedTarget { target, medium, .. } = opened;
+    let reasons = Reasons {
+        store: &store.reason,
+        resilience: options.resilience,
+        medium: &medium,
+        journal: place.file_system,
+    };
     control.progress.plan(&plan.describe(&sealed.superblock.geometry, &reasons));
     notice.iter().chain(&sealed.notices).for_each(|notice| control.progress.notice(notice));
     make_old_content_durable(&target)?;

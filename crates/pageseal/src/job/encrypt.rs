@@ -9,7 +9,7 @@ use pageseal_crypto::Suite;
 use pageseal_format::journal::{Direction, JobKind, KeyArea, Phase};
 use pageseal_format::limits::MAX_DATA_LEN;
 use pageseal_format::{FileState, Geometry, Limits, Superblock, labels};
-use pageseal_storage::{Medium, Storage};
+use pageseal_storage::{FileSystemKind, Medium, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{
@@ -50,6 +50,7 @@ pub fn encrypt_in_place(
     let started = Instant::now();
     let chunk_log2 = check_options(recipients, options)?;
     let names = Names::of(path)?;
+    place::look_first(path, options.resilience)?;
     let opened = open_for_change(names, options.allow_links, control)?;
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
@@ -71,12 +72,21 @@ pub(crate) fn encrypt_opened(
     let window_len = kept_window_len(geometry.data_len(), options.chunk_len_bytes);
     let store = prepare_store(options.io, &mut opened, Reads::Once, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
+    place::check_journal(&place, plan.resilience, &opened.medium)?;
     place::check_inline_data(&opened)?;
     notice.iter().for_each(|notice| control.progress.notice(notice));
     if opened.medium.copy_on_write || opened.medium.shared_extents == Some(true) {
         control.progress.notice(&Notice::OldBlocksMayStay);
     }
-    let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &opened.medium };
+    if opened.medium.kind == FileSystemKind::Overlay {
+        control.progress.notice(&Notice::LowerLayerMayKeep);
+    }
+    let reasons = Reasons {
+        store: &store.reason,
+        resilience: options.resilience,
+        medium: &opened.medium,
+        journal: place.file_system,
+    };
     control.progress.plan(&plan.describe(&geometry, &reasons));
     begin(opened.target, place, geometry, plan, recipients, options, control, started)
 }
@@ -94,8 +104,15 @@ pub(crate) fn plan_of_encrypt(path: &Path, options: &EncryptOptions) -> Result<J
     let window_len = kept_window_len(geometry.data_len(), options.chunk_len_bytes);
     let store = choose_store(options.io, &file, &medium, Reads::Once, window_len);
     let (plan, _) = plan(store.io, options.resilience, &medium)?;
+    let place = journal_place(&Names::of(path)?, options.journal.as_deref())?;
+    place::check_journal(&place, plan.resilience, &medium)?;
     place::check_not_in_inode(path, &file, &medium)?;
-    let reasons = Reasons { store: &store.reason, resilience: options.resilience, medium: &medium };
+    let reasons = Reasons {
+        store: &store.reason,
+        resilience: options.resilience,
+        medium: &medium,
+        journal: place.file_system,
+    };
     Ok(plan.describe(&geometry, &reasons))
 }
 

@@ -62,5 +62,8 @@ pub(crate) fn journal_place(names: &Names, elsewhere: Option<&Path>) -> Result<J
     };
     let opened = RealDirectory::open(&directory)
         .map_err(|source| Refusal::JournalUnmakable { path: path.clone(), source })?;
-    Ok(JournalPlace { folder: Arc::new(opened), name, path: PathBuf::from(&path) })
+    let file_system =
+        opened.file_system().map_err(|source| Refusal::JournalUnmakable { path: path.clone(), source })?;
+    let (folder, file_system) = (Arc::new(opened), Some(file_system));
+    Ok(JournalPlace { folder, name, path: PathBuf::from(&path), file_system })
 }

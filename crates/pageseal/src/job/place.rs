@@ -2,14 +2,67 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
-use pageseal_format::journal::{Direction, Phase, PhaseRecord};
+use pageseal_format::journal::{Direction, JournalHeader, Phase, PhaseRecord, Resilience};
+use pageseal_journal::Journal;
 use pageseal_storage::inline_data::{empty_ext4_journal, stays_in_inode};
-use pageseal_storage::{FileSystemKind, Medium};
+use pageseal_storage::{BufferedFile, FileSystemKind, Medium};
 
+use super::active::JournalPlace;
+use super::journal_file::{FileLog, journal_place};
 use super::resume::Wish;
 use crate::error::Refusal;
-use crate::target::OpenedTarget;
+use crate::names::Names;
+use crate::options::ResilienceChoice;
+use crate::target::{OpenedTarget, open_for_reading};
+
+/// What can be told of the place before the file is opened for writing, which makes overlayfs copy all of it. Asked again
+/// afterwards, of the file that was opened; errors in between are told there.
+pub(crate) fn look_first(path: &Path, resilience: ResilienceChoice) -> Result<(), Refusal> {
+    match medium_of(path) {
+        Some(medium) if resilience == ResilienceChoice::Checksum => check_checksum(&medium),
+        _ => Ok(()),
+    }
+}
+
+/// As [`look_first`], for a job that is gone on with.
+pub(crate) fn look_first_at_job(names: &Names, journal: Option<&Path>, wish: Wish) -> Result<(), Refusal> {
+    let path = names.given_path();
+    let Some(medium) = medium_of(&path).filter(|medium| !medium.checksum_is_sound()) else { return Ok(()) };
+    let place = journal_place(names, journal)?;
+    let Ok(log) = open_for_reading(&place.path) else { return Ok(()) };
+    let log = Arc::new(FileLog(Arc::new(BufferedFile::new(log))));
+    let Ok(journal) = Journal::open(log, &pageseal_format::Limits::PRODUCTION) else { return Ok(()) };
+    check_moved(&path, &medium, journal.header(), journal.phase_unverified().as_ref(), wish)
+}
+
+fn medium_of(path: &Path) -> Option<Medium> {
+    open_for_reading(path).ok().and_then(|file| Medium::of(&file).ok())
+}
+
+/// Refuses `checksum` where it does not hold.
+pub(crate) fn check_checksum(medium: &Medium) -> Result<(), Refusal> {
+    if medium.checksum_is_sound() {
+        return Ok(());
+    }
+    Err(Refusal::ChecksumUnsound { file_system: medium.file_system_name() })
+}
+
+/// Refuses a journal in memory for a file on a disk, if the job is to survive a restart, which would leave it without one.
+pub(crate) fn check_journal(
+    place: &JournalPlace,
+    resilience: Resilience,
+    medium: &Medium,
+) -> Result<(), Refusal> {
+    let survives_restarts = matches!(resilience, Resilience::Checksum | Resilience::Journal);
+    match place.file_system {
+        Some(kind) if kind.is_volatile() && survives_restarts && !medium.kind.is_volatile() => {
+            Err(Refusal::JournalInMemory { journal: place.path.clone(), file_system: kind.name() })
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Refuses a file whose content lies in its inode, or did so a short time ago: the file system may write the old content
 /// over what a job stores in place. Where files in inodes are possible at all, what its journal still has of them is
@@ -37,10 +90,33 @@ pub(crate) fn check_not_in_inode(path: &Path, file: &File, medium: &Medium) -> R
 /// Refuses to go on with a job where it would lose what it promises, though it began where it did not.
 pub(crate) fn check_continuation(
     opened: &OpenedTarget,
+    place: &JournalPlace,
+    header: &JournalHeader,
     phase: Option<&PhaseRecord>,
     wish: Wish,
 ) -> Result<(), Refusal> {
-    if stores_chunks(phase, wish) { check_inline_data(opened) } else { Ok(()) }
+    if !stores_chunks(phase, wish) {
+        return Ok(());
+    }
+    check_moved(&opened.target.path, &opened.medium, header, phase, wish)?;
+    check_journal(place, header.resilience, &opened.medium)?;
+    check_inline_data(opened)
+}
+
+/// Refuses fingerprints where they do not hold.
+fn check_moved(
+    path: &Path,
+    medium: &Medium,
+    header: &JournalHeader,
+    phase: Option<&PhaseRecord>,
+    wish: Wish,
+) -> Result<(), Refusal> {
+    let rests_on_fingerprints = header.resilience == Resilience::Checksum && stores_chunks(phase, wish);
+    if rests_on_fingerprints && !medium.checksum_is_sound() {
+        let (path, file_system) = (path.to_path_buf(), medium.file_system_name());
+        return Err(Refusal::ChecksumUnsoundHere { path, file_system });
+    }
+    Ok(())
 }
 
 /// Whether going on may store chunks. If not, it holds anywhere: what it writes was never read, or is cut off.

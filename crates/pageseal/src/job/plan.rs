@@ -2,8 +2,9 @@
 
 use pageseal_format::Geometry;
 use pageseal_format::journal::{RING_OFFSET, RecordKind, Resilience, slot_stride};
-use pageseal_storage::medium::Medium;
+use pageseal_storage::medium::{FileSystemKind, Medium};
 
+use super::place::check_checksum;
 use crate::control::Notice;
 use crate::error::Refusal;
 use crate::job_plan::JobPlan;
@@ -53,6 +54,18 @@ pub(crate) struct Reasons<'a> {
     pub(crate) store: &'a str,
     pub(crate) resilience: ResilienceChoice,
     pub(crate) medium: &'a Medium,
+    /// Where the journal lies.
+    pub(crate) journal: Option<FileSystemKind>,
+}
+
+impl Reasons<'_> {
+    /// What is to be said of the journal: nothing where it lies on the same kind of file system.
+    fn of_journal(&self) -> String {
+        match self.journal {
+            Some(kind) if kind != self.medium.kind => format!("; the journal lies on {}", kind.name()),
+            _ => String::new(),
+        }
+    }
 }
 
 /// A sound pair of store and resilience.
@@ -84,7 +97,7 @@ impl Plan {
     /// The plan for people, with its reasons.
     pub(crate) fn describe(&self, geometry: &Geometry, reasons: &Reasons<'_>) -> JobPlan {
         let sizes = self.sizes(geometry);
-        let file_system = reasons.medium.kind.name();
+        let file_system = reasons.medium.file_system_name();
         let resilience_reason = match (reasons.resilience, self.resilience) {
             (ResilienceChoice::Auto, Resilience::Checksum) => {
                 format!("{file_system} writes back nothing but what was written")
@@ -101,7 +114,7 @@ impl Plan {
             io: self.io.name(),
             io_reason: reasons.store.into(),
             resilience: super::active::resilience_name(self.resilience),
-            resilience_reason,
+            resilience_reason: resilience_reason + &reasons.of_journal(),
             window_len_bytes: sizes.window_len,
             ring_slots: sizes.ring_slots,
             journal_len_bytes: RING_OFFSET + u64::from(sizes.ring_slots) * sizes.slot_stride,
@@ -131,17 +144,17 @@ pub(crate) fn plan(
     resilience: ResilienceChoice,
     medium: &Medium,
 ) -> Result<(Plan, Option<Notice>), Refusal> {
-    let file_system = || medium.kind.name().to_owned();
     let sound = medium.checksum_is_sound();
     let (resilience, notice) = match resilience {
-        ResilienceChoice::Checksum if !sound => {
-            return Err(Refusal::ChecksumUnsound { file_system: file_system() });
+        ResilienceChoice::Checksum => {
+            check_checksum(medium)?;
+            (Resilience::Checksum, None)
         }
-        ResilienceChoice::Checksum => (Resilience::Checksum, None),
         ResilienceChoice::Auto if io == Io::Mmap => (Resilience::Journal, None),
         ResilienceChoice::Auto if sound => (Resilience::Checksum, None),
         ResilienceChoice::Auto => {
-            (Resilience::Journal, Some(Notice::JournalResilienceChosen { file_system: file_system() }))
+            let file_system = medium.file_system_name();
+            (Resilience::Journal, Some(Notice::JournalResilienceChosen { file_system }))
         }
         ResilienceChoice::Journal => (Resilience::Journal, None),
         ResilienceChoice::Process => (Resilience::Process, None),

@@ -73,12 +73,13 @@ fn go_on(
 ) -> Result<JobReport, JobError> {
     let started = Instant::now();
     let names = Names::of(path)?.existing();
+    place::look_first_at_job(&names, options.journal.as_deref(), wish)?;
     let mut opened = open_for_change(names, true, control)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
     let journal = open_journal(&opened.target, place)?;
     let phase = journal.journal.phase_unverified();
-    // A forged phase that hides something here is refused later.
-    place::check_continuation(&opened, phase.as_ref(), wish)?;
+    // A forged header or phase that hides something here is refused later.
+    place::check_continuation(&opened, &journal.place, journal.journal.header(), phase.as_ref(), wish)?;
     // Nothing authenticates it yet; only speed depends on it.
     let window_len = journal.journal.header().window_len;
     prepare_store(options.io, &mut opened, Reads::Twice, window_len, control);

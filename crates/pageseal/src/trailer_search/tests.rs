@@ -1,5 +1,6 @@
 //! Sealed files of any size, whose bytes are made when they are read.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use pageseal_format::{FileState, Geometry};
