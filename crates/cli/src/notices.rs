@@ -17,6 +17,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::JobKeyOnDisk => "job_key_on_disk",
         Notice::ChunkChangedSinceOpened { .. } => "chunk_changed_since_opened",
         Notice::NameKept { .. } => "name_kept",
+        Notice::NameRefused { .. } => "name_refused",
         Notice::NameGone { .. } => "name_gone",
         Notice::ChangedWhileRead { .. } => "changed_while_read",
         Notice::JournalUnusable { .. } => "journal_unusable",
@@ -73,6 +74,11 @@ pub fn notice_text(notice: &Notice) -> String {
         Notice::NameKept { kept, wanted } => {
             format!("{} exists, so the finished file kept the name {}", wanted.display(), kept.display())
         }
+        Notice::NameRefused { kept, wanted, reason } => format!(
+            "the system does not let the finished file be named {} ({reason}), so it kept the name {}",
+            wanted.display(),
+            kept.display()
+        ),
         Notice::NameGone { name } => format!(
             "{} was moved, deleted or replaced, so no name was changed; the finished file keeps whatever name it has now",
             name.display()

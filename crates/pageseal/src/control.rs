@@ -75,6 +75,15 @@ pub enum Notice {
         /// The name that it should have got.
         wanted: PathBuf,
     },
+    /// The system does not let the name be changed, as that of a file that is mounted alone; the finished file kept it.
+    NameRefused {
+        /// The name that the file still has.
+        kept: PathBuf,
+        /// The name that it should have got.
+        wanted: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
     /// The name belongs to another file now; names were left alone.
     NameGone {
         /// The name that the job was started with.

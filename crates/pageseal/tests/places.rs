@@ -14,7 +14,9 @@ use pageseal::{
 };
 use pageseal_storage::Medium;
 use support::mount::Mount;
-use support::{Keys, Recorder, WINDOW, digest, folder, interrupt_encrypt, names_in, skip, write_content};
+use support::{
+    Keys, Recorder, WINDOW, digest, folder, interrupt_encrypt, names_in, skip, succeeds, write_content,
+};
 
 const LEN: u64 = 200_000;
 const CHECKSUM: EncryptOptions = with(ResilienceChoice::Checksum);
@@ -231,4 +233,58 @@ fn a_journal_in_memory_needs_a_word() {
     fs::copy(&file, &inside).unwrap();
     let sealed = user.encrypt(&inside, &with(Choice::Checksum)).unwrap().path.unwrap();
     user.verify(&sealed);
+}
+
+/// Nobody can rename a mount point: the job ends well all the same, and says so.
+#[test]
+fn a_file_that_is_mounted_alone_keeps_its_name() {
+    let user = User::new();
+    let mut content = None;
+    let Some(mount) = Mount::of_file(|file| content = Some(write_content(file, 12 * WINDOW, 6))) else {
+        return;
+    };
+    let file = mount.at.as_path();
+    let recorder = Recorder::default();
+    for interrupted in [false, true] {
+        let report = if interrupted {
+            interrupt_encrypt(file, &user.keys, &EncryptOptions::default());
+            go_on(file, false, None)
+        } else {
+            user.encrypt_telling(file, &EncryptOptions::default(), &recorder.control())
+        };
+        let report = report.unwrap();
+        assert!(report.name_kept, "interrupted: {interrupted}");
+        assert_eq!(report.path.as_deref(), Some(file));
+        assert_eq!(names_in(file.parent().unwrap()), ["mounted"]);
+        user.verify(file);
+        let options = DecryptOptions { keep_name: true, ..DecryptOptions::default() };
+        user.decrypt(file, &options).unwrap();
+        assert_eq!(Some(digest(file)), content);
+    }
+    let told = recorder.notices();
+    assert!(told.iter().any(|notice| matches!(notice, Notice::NameRefused { .. })), "{told:?}");
+    interrupt_encrypt(file, &user.keys, &EncryptOptions::default());
+    let report = go_on(file, true, None).unwrap();
+    assert!(!report.name_kept, "it has the name that it should have");
+    assert_eq!(Some(digest(file)), content);
+}
+
+/// The same for every other name that the system does not let go.
+#[test]
+fn a_name_in_a_folder_that_nobody_may_change_is_kept() {
+    let user = User::new();
+    let place = folder();
+    let file = place.path().join("file");
+    write_content(&file, LEN, 6);
+    let locked = place.path().to_str().unwrap();
+    if !succeeds("chattr", &["+i", locked]) {
+        return skip("chattr and a file system with attributes");
+    }
+    let options =
+        EncryptOptions { journal: Some(user.folder.path().join("journal")), ..EncryptOptions::default() };
+    let result = user.encrypt(&file, &options);
+    assert!(succeeds("chattr", &["-i", locked]));
+    assert!(result.unwrap().name_kept);
+    user.verify(&file);
+    assert!(!user.folder.path().join("journal").exists());
 }

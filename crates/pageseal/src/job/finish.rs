@@ -158,8 +158,24 @@ pub(crate) fn give_name(
             control.progress.notice(&Notice::NameKept { kept, wanted });
             Ok(Some(given.clone()))
         }
+        Err(error) if is_final(&error) => {
+            let (kept, wanted) = (names.path_of(given), names.path_of(wanted));
+            let reason = error.to_string();
+            control.progress.notice(&Notice::NameRefused { kept, wanted, reason });
+            Ok(Some(given.clone()))
+        }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the system will say the same of this name when it is asked again: the name is a mount point (a file that was
+/// mounted alone, as into a container), or nobody, or not this user, may change it.
+fn is_final(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ResourceBusy | Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::CrossesDevices
+    )
 }
 
 /// Removes a journal whose job is over.
