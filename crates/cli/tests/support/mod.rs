@@ -1,4 +1,5 @@
 //! A folder of its own for each test, and the command run in it.
+#![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
