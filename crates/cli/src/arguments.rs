@@ -127,6 +127,9 @@ pub struct ConversionArguments {
     /// Leave FILE alone and write the result to OUT, which must not exist; `-` is standard output
     #[arg(help_heading = PLACE, short, long, value_name = "OUT")]
     pub output: Option<PathBuf>,
+    /// With -o: give OUT owner, permissions, times and extended attributes of FILE, but never set-id bits
+    #[arg(help_heading = PLACE, long, requires = "output")]
+    pub preserve: bool,
     /// Leave the name as it is: neither append nor take off `.sealed`
     #[arg(help_heading = PLACE, long, conflicts_with = "output")]
     pub keep_name: bool,

@@ -402,3 +402,30 @@ fn how_a_job_goes_about_it_is_said_when_asked() {
     }
     assert_eq!(code(&folder.run(["info", "-q", "-v", "a.bin.sealed"])), 2);
 }
+
+#[test]
+fn an_output_follows_the_umask() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("a.bin", b"content");
+    let mode_of = |name: &str| fs::metadata(folder.path(name)).unwrap().permissions().mode() & 0o7777;
+    let open_to_all = fs::Permissions::from_mode(0o4755);
+    fs::set_permissions(folder.path("a.bin"), open_to_all.clone()).unwrap();
+    let run = |umask: &str, arguments: &str| {
+        let script = format!("umask {umask}; exec \"$0\" {arguments}");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_pageseal")]).current_dir(folder.path("."));
+        let output = command.output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    };
+    run("077", &format!("encrypt -r {recipient} -o a.sealed a.bin"));
+    assert_eq!(mode_of("a.sealed"), 0o700);
+    fs::set_permissions(folder.path("a.sealed"), open_to_all).unwrap();
+    run("077", "decrypt -i key.txt -o b.bin a.sealed");
+    assert_eq!(mode_of("b.bin"), 0o700);
+    run("027", "decrypt -i key.txt -o c.bin a.sealed");
+    assert_eq!(mode_of("c.bin"), 0o750);
+    run("027", "decrypt -i key.txt -o d.bin - < a.sealed");
+    assert_eq!(mode_of("d.bin"), 0o640);
+    run("077", "decrypt -i key.txt --preserve -o e.bin a.sealed");
+    assert_eq!(mode_of("e.bin"), 0o755);
+}

@@ -76,6 +76,10 @@ pub struct EncryptOptions {
     pub allow_sparse: bool,
     /// Needed for [`ResilienceChoice::None`].
     pub accept_data_loss: bool,
+    /// Give the output of an out-of-place run the owner, permissions, times and extended attributes of the input, as far as possible,
+    /// but no set-id bits and no file capabilities. Without it the output is the running user's, and its permissions are those of the
+    /// input less the umask.
+    pub preserve: bool,
 }
 
 impl Default for EncryptOptions {
@@ -92,6 +96,7 @@ impl Default for EncryptOptions {
             allow_links: false,
             allow_sparse: false,
             accept_data_loss: false,
+            preserve: false,
         }
     }
 }
@@ -115,6 +120,10 @@ pub struct DecryptOptions {
     pub allow_links: bool,
     /// Needed for [`ResilienceChoice::None`].
     pub accept_data_loss: bool,
+    /// Give the output of an out-of-place run the owner, permissions, times and extended attributes of the input, as far as possible,
+    /// but no set-id bits and no file capabilities. Without it the output is the running user's, and its permissions are those of the
+    /// input less the umask.
+    pub preserve: bool,
 }
 
 impl Default for DecryptOptions {
@@ -128,6 +137,7 @@ impl Default for DecryptOptions {
             verify_first: true,
             allow_links: false,
             accept_data_loss: false,
+            preserve: false,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Mode, owner, extended attributes, modification time and inode survive, in place and out of place.
+//! Mode, owner, extended attributes, modification time and inode survive, in place, and out of place when that is asked for.
 
 mod support;
 
@@ -57,7 +57,7 @@ fn in_place() {
 }
 
 #[test]
-fn out_of_place() {
+fn out_of_place_when_asked_for() {
     let folder = folder();
     let keys = Keys::new(folder.path());
     let path = |name| folder.path().join(name);
@@ -65,9 +65,64 @@ fn out_of_place() {
     let before = FileAttributes::read(&File::open(path("file")).unwrap()).unwrap();
     let recipients = [keys.recipient.clone()];
     let (input, output) = (Input::File(path("file")), Output::File(path("sealed")));
-    encrypt_to(&input, &output, &recipients, &EncryptOptions::default(), &Control::silent()).unwrap();
+    encrypt_to(
+        &input,
+        &output,
+        &recipients,
+        &EncryptOptions { preserve: true, ..Default::default() },
+        &Control::silent(),
+    )
+    .unwrap();
     assert_same(&before, &path("sealed"), "sealed");
     let (input, output) = (Input::File(path("sealed")), Output::File(path("again")));
-    decrypt_to(&input, &output, &keys.identities(), &DecryptOptions::default(), &Control::silent()).unwrap();
+    decrypt_to(
+        &input,
+        &output,
+        &keys.identities(),
+        &DecryptOptions { preserve: true, ..Default::default() },
+        &Control::silent(),
+    )
+    .unwrap();
     assert_same(&before, &path("again"), "opened");
+}
+
+/// The running user's, and open to nobody who could not read the input; no set-id bits, whatever is asked for.
+#[test]
+fn an_output_is_a_new_file_of_the_running_user() {
+    let folder = folder();
+    let keys = Keys::new(folder.path());
+    let path = |name: &str| folder.path().join(name);
+    make(&path("file"));
+    fs::set_permissions(path("file"), fs::Permissions::from_mode(0o6755)).unwrap();
+    let mine = fs::metadata(keys.identity_file.clone()).unwrap();
+    let recipients = [keys.recipient.clone()];
+    let made_by = |input: &str, output: &str, preserve: bool| {
+        let (from, to) = (Input::File(path(input)), Output::File(path(output)));
+        let control = Control::silent();
+        if input == "file" {
+            let options = EncryptOptions { preserve, ..Default::default() };
+            encrypt_to(&from, &to, &recipients, &options, &control).unwrap();
+        } else {
+            let options = DecryptOptions { preserve, ..Default::default() };
+            decrypt_to(&from, &to, &keys.identities(), &options, &control).unwrap();
+        }
+        fs::metadata(path(output)).unwrap()
+    };
+    let before = fs::metadata(path("file")).unwrap();
+    for (input, output) in [("file", "sealed"), ("sealed", "opened")] {
+        fs::set_permissions(path(input), fs::Permissions::from_mode(0o6755)).unwrap();
+        let made = made_by(input, output, false);
+        assert_eq!(made.mode() & 0o7000, 0, "{output}: set-id bits");
+        assert_eq!(made.mode() & 0o777 & !0o755, 0, "{output}: {:o}", made.mode());
+        assert_eq!((made.uid(), made.gid()), (mine.uid(), mine.gid()), "{output}: owner");
+        assert_ne!(made.mtime(), before.mtime(), "{output}: it is new");
+    }
+    let made = made_by("file", "kept", true);
+    assert_eq!(made.mode() & 0o7777, 0o755, "set-id bits");
+    assert_eq!((made.uid(), made.mtime()), (before.uid(), before.mtime()));
+    // What a group may, another one may not.
+    fs::set_permissions(path("file"), fs::Permissions::from_mode(0o640)).unwrap();
+    let made = made_by("file", "narrow", false);
+    let expected = if before.gid() == mine.gid() { 0o640 } else { 0o600 };
+    assert_eq!(made.mode() & 0o7777 & !expected, 0, "{:o}", made.mode());
 }

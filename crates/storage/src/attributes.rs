@@ -16,7 +16,9 @@ use rustix::{
 };
 
 const ACCESS_LIST: &[u8] = b"system.posix_acl_access";
+const CAPABILITIES: &[u8] = b"security.capability";
 const SET_ID_BITS: u32 = 0o6000;
+const PERMISSION_BITS: u32 = 0o777;
 const GROUP_BITS: u32 = 0o070;
 const OTHERS_BITS: u32 = 0o007;
 
@@ -114,6 +116,36 @@ impl FileAttributes {
         failures
     }
 
+    /// The permission bits that a copy may be made with, before the umask: nobody gets more than he has, and no set-id bits.
+    ///
+    /// Where an access list names others, the group's bits are those of the list, so the copy's group gets what everybody has.
+    #[must_use]
+    pub fn mode_of_copy(&self) -> u32 {
+        let has_list = self.xattrs.iter().any(|(name, _)| name.as_bytes() == ACCESS_LIST);
+        self.safe_mode(false, !has_list) & PERMISSION_BITS
+    }
+
+    /// Takes from a new copy what its group, if that is another one, would get from the bits that were meant for this file's.
+    ///
+    /// # Errors
+    /// Those of `fstat` and `fchmod`.
+    pub fn narrow_copy(&self, copy: &File) -> io::Result<()> {
+        let metadata = copy.metadata()?;
+        if metadata.gid() == self.gid {
+            return Ok(());
+        }
+        let mode = metadata.mode() & PERMISSION_BITS & self.safe_mode(false, false);
+        Ok(fchmod(copy, Mode::from_raw_mode(mode as RawMode))?)
+    }
+
+    /// The same without what lets a program do more than its caller may: set-id bits and file capabilities.
+    #[must_use]
+    pub fn without_privileges(mut self) -> Self {
+        self.mode &= !SET_ID_BITS;
+        self.xattrs.retain(|(name, _)| name.as_bytes() != CAPABILITIES);
+        self
+    }
+
     fn safe_mode(&self, has_owner: bool, has_group: bool) -> u32 {
         let mut mode = self.mode & 0o7777;
         if !(has_owner && has_group) {
@@ -203,6 +235,25 @@ mod tests {
         assert_eq!(attributes(0o2750).safe_mode(true, false), 0o700);
         assert_eq!(attributes(0o664).safe_mode(true, false), 0o644);
         assert_eq!(attributes(0o640).safe_mode(false, false), 0o600);
+    }
+
+    #[test]
+    fn a_copy_gives_nobody_more_and_no_privilege() {
+        let acl = (OsString::from("system.posix_acl_access"), Vec::new());
+        let capability = (OsString::from("security.capability"), vec![1]);
+        let mut attributes = FileAttributes {
+            mode: 0o6764,
+            uid: 0,
+            gid: 0,
+            modified: (0, 0),
+            accessed: (0, 0),
+            xattrs: vec![capability],
+        };
+        assert_eq!(attributes.mode_of_copy(), 0o764);
+        let plain = attributes.clone().without_privileges();
+        assert_eq!((plain.mode, plain.xattrs), (0o764, Vec::new()));
+        attributes.xattrs.push(acl);
+        assert_eq!(attributes.mode_of_copy(), 0o744);
     }
 
     #[test]

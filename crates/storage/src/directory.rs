@@ -141,7 +141,7 @@ const OPEN_ALWAYS: OFlags = OFlags::CLOEXEC
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY);
 
-const OWNER_ONLY: Mode = Mode::RUSR.union(Mode::WUSR);
+const OWNER_ONLY: u32 = 0o600;
 
 impl RealDirectory {
     /// Opens a directory. Symbolic links in `path` are followed; an empty path is the current
@@ -169,9 +169,26 @@ impl RealDirectory {
         Ok(File::from(openat(&self.directory, name, flags, mode)?))
     }
 
-    fn create_with_stand_in_name(&self) -> io::Result<File> {
+    /// As [`create_unnamed`](Directory::create_unnamed), with the given permission bits less the umask instead of the owner's alone.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn create_unnamed_with(&self, mode: u32) -> io::Result<File> {
+        let mode = Mode::from_raw_mode(mode as RawMode);
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match openat(&self.directory, ".", flags, mode) {
+            Ok(file) => Ok(File::from(file)),
+            // What kernels and file systems say that do not know of unnamed files.
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {
+                self.create_with_stand_in_name(mode)
+            }
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn create_with_stand_in_name(&self, mode: Mode) -> io::Result<File> {
         let name = random_name()?;
-        let file = self.create(&name, OWNER_ONLY)?;
+        let file = self.create(&name, mode)?;
         self.stand_ins().insert(FileIdentity::of(&file)?, name);
         Ok(file)
     }
@@ -247,15 +264,7 @@ impl Directory for RealDirectory {
     }
 
     fn create_unnamed(&self) -> io::Result<File> {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match openat(&self.directory, ".", flags, OWNER_ONLY) {
-            Ok(file) => Ok(File::from(file)),
-            // What kernels and file systems say that do not know of unnamed files.
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT | Errno::NOSYS) => {
-                self.create_with_stand_in_name()
-            }
-            Err(errno) => Err(errno.into()),
-        }
+        self.create_unnamed_with(OWNER_ONLY)
     }
 
     fn link_temporary(&self, file: &File, name: &OsStr) -> io::Result<()> {
@@ -320,8 +329,8 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let count = || std::fs::read_dir(temp.path()).unwrap().count();
         let directory = RealDirectory::open(temp.path()).unwrap();
-        let kept = directory.create_with_stand_in_name().unwrap();
-        let _forgotten = directory.create_with_stand_in_name().unwrap();
+        let kept = directory.create_with_stand_in_name(Mode::RUSR | Mode::WUSR).unwrap();
+        let _forgotten = directory.create_with_stand_in_name(Mode::RUSR | Mode::WUSR).unwrap();
         assert_eq!(count(), 2);
         directory.create_new(OsStr::new("taken"), 0o600).unwrap();
         let refused = directory.link_temporary(&kept, OsStr::new("taken")).unwrap_err();

@@ -49,5 +49,6 @@ fn options(arguments: &DecryptArguments) -> Result<DecryptOptions, UsageError> {
         verify_first: !arguments.no_verify_first,
         allow_links: conversion.allow_links,
         accept_data_loss: conversion.accept_data_loss,
+        preserve: conversion.preserve,
     })
 }

@@ -48,5 +48,6 @@ fn options(arguments: &EncryptArguments) -> Result<EncryptOptions, UsageError> {
         allow_links: conversion.allow_links,
         allow_sparse: arguments.allow_sparse,
         accept_data_loss: conversion.accept_data_loss,
+        preserve: conversion.preserve,
     })
 }

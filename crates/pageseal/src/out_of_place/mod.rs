@@ -73,7 +73,8 @@ pub fn encrypt_to(
         None => Source::stdin(piece_len)?,
     };
     let attributes = target.as_ref().and_then(|target| FileAttributes::read(target.file()).ok());
-    let sink = Sink::create(output, source.len())?;
+    let kept = attributes.clone().filter(|_| options.preserve).map(FileAttributes::without_privileges);
+    let sink = Sink::create(output, source.len(), attributes.as_ref())?;
     let made = make_file_keys(&System, suite, chunk_log2)?;
     let slots = make_slots(suite, chunk_log2, &made, recipients)?;
     control.progress.stage(Stage::Encrypting, source.len().unwrap_or(0), 0);
@@ -130,7 +131,7 @@ pub fn encrypt_to(
             .and_then(|()| write_trailer(&mut end, &geometry, &block[..], &slots, &mut table)),
     }
     .map_err(|error| unwritable(sink.path(), error))?;
-    let path = sink.publish(attributes.as_ref(), control)?;
+    let path = sink.publish(kept.as_ref(), control)?;
     Ok(report(JobKind::Encrypt, path, &geometry, suite, &workers, started))
 }
 
@@ -151,6 +152,7 @@ pub fn decrypt_to(
         None => spool_stdin(output)?,
     };
     let attributes = target.as_ref().and_then(|target| FileAttributes::read(target.file()).ok());
+    let kept = attributes.clone().filter(|_| options.preserve).map(FileAttributes::without_privileges);
     let verifies_first = options.verify_first && *output == Output::Stdout;
     let reads = if verifies_first { Reads::Twice } else { Reads::Once };
     let data = storage_for_reading(file, reads, control.progress);
@@ -163,7 +165,7 @@ pub fn decrypt_to(
     // No tag covers them, so opening every chunk does not.
     check_paddings(path, &*sealed.data, &geometry)?;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
-    let sink = Sink::create(output, Some(geometry.data_len()))?;
+    let sink = Sink::create(output, Some(geometry.data_len()), attributes.as_ref())?;
     let explain = |result: Result<(), JobError>| match &target {
         Some(target) => target.explain(result),
         None => result,
@@ -188,7 +190,7 @@ pub fn decrypt_to(
         )
     });
     explain(opened)?;
-    let named = sink.publish(attributes.as_ref(), control)?;
+    let named = sink.publish(kept.as_ref(), control)?;
     Ok(report(JobKind::Decrypt, named, &geometry, sealed.suite, &workers, started))
 }
 

@@ -18,6 +18,9 @@ use crate::error::Refusal;
 use crate::job::longest_cached_len;
 use crate::names::Names;
 
+/// The permission bits of a file that is made from a stream, before the umask.
+const ANYBODYS: u32 = 0o666;
+
 /// Where bytes go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -57,7 +60,12 @@ struct Turn {
 
 impl Sink {
     /// `len` is about how long it will be, where that is known.
-    pub(super) fn create(output: &Output, len: Option<u64>) -> Result<Self, Refusal> {
+    /// A file gets the permission bits of the input, if that is one, less the umask, and is the running user's.
+    pub(super) fn create(
+        output: &Output,
+        len: Option<u64>,
+        input: Option<&FileAttributes>,
+    ) -> Result<Self, Refusal> {
         let Output::File(path) = output else {
             let path = PathBuf::from("standard output");
             let stdout = io::stdout().as_fd().try_clone_to_owned();
@@ -71,7 +79,9 @@ impl Sink {
         if directory.identity_of(&names.given).map_err(failed)?.is_some() {
             return Err(Refusal::TargetExists { path: path.clone() });
         }
-        let file = directory.create_unnamed().map_err(failed)?;
+        let mode = input.map_or(ANYBODYS, FileAttributes::mode_of_copy);
+        let file = directory.create_unnamed_with(mode).map_err(failed)?;
+        input.map_or(Ok(()), |input| input.narrow_copy(&file)).map_err(failed)?;
         let longest = longest_cached_len();
         // Of one that is known to become too long, not even the beginning pushes anything out.
         let behind = WriteBehind::new(if len.is_some_and(|len| len > longest) { 0 } else { longest });
@@ -123,7 +133,7 @@ impl Sink {
         }
     }
 
-    /// Makes the file durable, then gives it its name, then makes the name durable.
+    /// Makes the file durable, with these attributes if there are any, then gives it its name, then makes the name durable.
     pub(super) fn publish(
         self,
         attributes: Option<&FileAttributes>,
@@ -190,7 +200,7 @@ mod tests {
         // Beside the source, for the temporary folder may be in memory.
         let folder = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let path = folder.path().join("out");
-        let sink = Sink::create(&Output::File(path.clone()), Some(announced)).unwrap();
+        let sink = Sink::create(&Output::File(path.clone()), Some(announced), None).unwrap();
         let is_not_told = cached_bytes(&sink.file, 0, 1).is_none();
         if is_not_told || Medium::of(&sink.file).unwrap().kind == FileSystemKind::Tmpfs {
             println!("SKIPPED: nothing is told of the page cache here, or a file system in memory");
