@@ -1,6 +1,8 @@
 //! From what happened to what to do: a concrete next step for every error. The library says what and where;
 //! only the command knows its own options.
 
+mod keys;
+mod measuring;
 mod next_commands;
 
 use std::ffi::OsStr;
@@ -8,9 +10,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use pageseal::bench::BenchError;
-use pageseal::demo::DemoError;
-use pageseal::{Damage, IdentityFlaw, InterruptCause, JobError, JobKind, KeyError, OpenError, Refusal};
+use pageseal::{Damage, InterruptCause, JobError, JobKind, OpenError, Refusal};
 
 use crate::arguments::KeyArguments;
 use crate::failure::{Failure, UsageError};
@@ -18,6 +18,9 @@ use crate::shell_quote::shell_quote;
 use crate::size::{format_size, percent};
 
 pub use next_commands::NextCommands;
+
+use keys::of_key;
+use measuring::{of_bench, of_demo};
 
 /// What the user was doing, as far as the proposed commands depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -187,7 +190,11 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             format!("take the attribute off with `chattr -i -a {}`", shell_quote(path))
         }
         Refusal::ReadOnlyMount { .. } => format!(
-            "mount that file system for writing (`findmnt -T {file}` tells which), or write elsewhere with -o OUT"
+            "mount that file system for writing (`findmnt -T {file}` tells which){}",
+            match situation.command {
+                "encrypt" | "decrypt" => ", or write elsewhere with -o OUT",
+                _ => "",
+            }
         ),
         Refusal::ReadOnlyFile { path } => {
             format!("if it may be changed, make it writable with `chmod u+w {}`", shell_quote(path))
@@ -490,97 +497,6 @@ fn of_damaged_chunks(damage: &Damage, path: &Path, situation: &Situation<'_>) ->
     };
     let verify = format!("pageseal verify {json}{}", situation.key_words(true));
     format!("{restore}; `{verify}{}` names all of them", shell_quote(path))
-}
-
-fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
-    let file = situation.file_word();
-    match error {
-        KeyError::NoKeyFits { .. } if situation.is_of_pipe() => {
-            "try another -i IDENTITY or passphrase".into()
-        }
-        KeyError::NoKeyFits { .. } => {
-            format!("try another -i IDENTITY or passphrase; `pageseal info {file}` lists the key slots")
-        }
-        KeyError::NoIdentities if matches!(situation.command, "resume" | "rollback") => {
-            "add -i IDENTITY: without a key only an encrypt can go on or be undone, and only while its job key is in \
-             memory, where a restart ends it and other users do not find it"
-                .into()
-        }
-        KeyError::NoIdentities => "add -i IDENTITY, of one of those whom it was sealed for".into(),
-        KeyError::NoPassphrase => {
-            "give -i IDENTITY or --passphrase-file FILE, or run it on a terminal".into()
-        }
-        KeyError::Prompt { .. } => "give the passphrase with --passphrase-file FILE".into(),
-        KeyError::SlotMismatch { .. } => format!(
-            "put an exported trailer back: `pageseal trailer import --from TRAILER -i IDENTITY {file}`"
-        ),
-        KeyError::Memory { .. } => {
-            "use an identity, or run it where more memory is free (`free -h`, `ulimit -v`)".into()
-        }
-        KeyError::SlotsSkipped { .. } => {
-            "use an identity; slots that ask for so much work were not made by pageseal".into()
-        }
-        KeyError::ExcessiveWork { .. } => {
-            "use an identity; a slot that asks for so much work was not made by pageseal".into()
-        }
-        KeyError::Plugin { name, .. } => {
-            format!("check that `age-plugin-{name}` is in $PATH and works")
-        }
-        KeyError::BadRecipient { .. } => {
-            "give a public key (age1...); `pageseal keygen` prints one, `age-keygen -y key.txt` too".into()
-        }
-        KeyError::RecipientsFile { .. } => {
-            "have one public key (age1...) on each line; # begins a comment".into()
-        }
-        KeyError::IdentityFile { flaw: IdentityFlaw::NoPassphrase, .. } => {
-            "run it on a terminal, or add --passphrase-file FILE with its passphrase".into()
-        }
-        KeyError::IdentityFile { flaw: IdentityFlaw::WrongPassphrase, .. } => {
-            "try again with the passphrase of the identity file itself".into()
-        }
-        KeyError::IdentityFile { flaw: IdentityFlaw::Recipient, .. } => {
-            "give the file with the secret key (AGE-SECRET-KEY-1...); the public one only seals".into()
-        }
-        KeyError::IdentityFile { .. } => "give a file made by `pageseal keygen` or `age-keygen`".into(),
-        KeyError::PassphraseFile { .. } => {
-            "have the passphrase alone in the file, as one line of text".into()
-        }
-        KeyError::EmptyPassphrase => "choose a passphrase of several words".into(),
-        KeyError::Io { path, source } if source.kind() == ErrorKind::NotFound => {
-            format!("check the name: {}", shell_quote(path))
-        }
-        KeyError::Io { path, source } => of_unopenable(path, source),
-        KeyError::Wrap { .. } | KeyError::SlotTooBig { .. } => {
-            "leave that recipient out, or check its plugin".into()
-        }
-        KeyError::Random { .. } => "check that /dev/urandom works, then run it again".into(),
-        _ => format!("see `pageseal {} --help`", situation.command),
-    }
-}
-
-fn of_demo(error: &DemoError) -> String {
-    match error {
-        DemoError::NoThreads | DemoError::Pool { .. } => "try another --threads N".into(),
-        DemoError::NoSpace { .. } => "make it smaller with --size, or go elsewhere with --dir DIR".into(),
-        DemoError::Io { .. } => "choose a folder that can be written with --dir DIR".into(),
-        DemoError::Verification { .. } => "test the memory and the disk of this machine".into(),
-        _ => "see `pageseal demo --help`".into(),
-    }
-}
-
-fn of_bench(error: &BenchError) -> String {
-    match error {
-        BenchError::Threads { .. } | BenchError::Pool { .. } => "try another --threads N".into(),
-        BenchError::TooSmall { .. } => "ask for at least --size 1MiB".into(),
-        BenchError::NoSpace { .. } | BenchError::Job { .. } => {
-            "ask for less with --size, or name a folder on another disk".into()
-        }
-        BenchError::FileTooShort { .. } | BenchError::NotMeasurable { .. } => {
-            "name a folder or a longer file: `pageseal bench io DIR`".into()
-        }
-        BenchError::Io { .. } => "name a folder that can be written, or a file that can be read".into(),
-        _ => "see `pageseal bench --help`".into(),
-    }
 }
 
 #[cfg(test)]
