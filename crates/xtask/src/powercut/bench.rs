@@ -67,7 +67,7 @@ impl Bench {
         fs::create_dir(&runtime).at("create", &runtime)?;
         // A folder that others may enter is not trusted with job keys.
         fs::set_permissions(&runtime, fs::Permissions::from_mode(0o700)).at("close", &runtime)?;
-        let pageseal = Pageseal { program, runtime, mutation: None };
+        let pageseal = Pageseal { program, runtime, mutation: None, wrapper: Vec::new() };
         let identity = in_memory.path().join("key.txt");
         let made = pageseal.succeed(["keygen".as_ref(), "-o".as_ref(), identity.as_os_str()])?;
         let recipient = made.stdout.trim().to_owned();

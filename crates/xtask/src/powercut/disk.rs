@@ -13,8 +13,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
-    INodeNo, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty, ReplyEntry,
-    ReplyOpen, ReplyWrite, Request, WriteFlags,
+    INodeNo, InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyEmpty,
+    ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 
 use super::stop::{At, Outcome};
@@ -24,6 +24,8 @@ const FILE: INodeNo = INodeNo(2);
 /// Nothing but this program changes what is told.
 const FOREVER: Duration = Duration::from_secs(1 << 30);
 const MAX_WRITE: u32 = 1 << 20;
+/// More writes than are ever held.
+const MAX_BACKGROUND: u16 = 4096;
 
 /// What happened to the disk.
 #[derive(Clone, Debug)]
@@ -59,11 +61,22 @@ struct State {
     events: Vec<Event>,
     is_recording: bool,
     faults_hit: u64,
+    /// Writes of at least so many bytes are held.
+    held_from_bytes: Option<usize>,
+    held: Vec<HeldWrite>,
+}
+
+/// A write that the disk was asked for and has not done yet.
+struct HeldWrite {
+    offset: u64,
+    bytes: Box<[u8]>,
+    reply: ReplyWrite,
 }
 
 /// The mounted FUSE file system. Unmounted when dropped.
 pub struct Disk {
     state: Arc<Mutex<State>>,
+    server: Server,
     file: PathBuf,
     session: Option<BackgroundSession>,
 }
@@ -75,11 +88,11 @@ impl Disk {
         let backing = File::options().read(true).write(true).open(image).at("open", image)?;
         let len_bytes = backing.metadata().at("look at", image)?.len();
         let state = Arc::new(Mutex::new(State::default()));
-        let server = Server { backing, len_bytes, state: Arc::clone(&state) };
+        let server = Server { backing: Arc::new(backing), len_bytes, state: Arc::clone(&state) };
         let mut config = Config::default();
         config.mount_options = vec![MountOption::FSName("pageseal-powercut".into())];
-        let session = fuser::spawn_mount(server, folder, &config).at("mount FUSE on", folder)?;
-        Ok(Disk { state, file: folder.join(NAME), session: Some(session) })
+        let session = fuser::spawn_mount(server.clone(), folder, &config).at("mount FUSE on", folder)?;
+        Ok(Disk { state, server, file: folder.join(NAME), session: Some(session) })
     }
 
     /// What to put a loop device on.
@@ -107,6 +120,36 @@ impl Disk {
         lock(&self.state).faults_hit
     }
 
+    /// From now on, or no longer, writes of at least so many bytes are taken and not done, as by a disk that is behind. All else
+    /// goes on. Wants a loop device that does not wait for one write before it sends the next.
+    pub fn hold_writes_from(&self, bytes: Option<usize>) {
+        lock(&self.state).held_from_bytes = bytes;
+    }
+
+    /// How many writes are held.
+    pub fn held(&self) -> usize {
+        lock(&self.state).held.len()
+    }
+
+    /// Does one of the held writes, chosen by this number. Whether there was one.
+    pub fn land_one(&self, choice: u64) -> bool {
+        let mut state = lock(&self.state);
+        if state.held.is_empty() {
+            return false;
+        }
+        let index = (choice % state.held.len() as u64) as usize;
+        let write = state.held.swap_remove(index);
+        drop(state);
+        self.server.store(write.offset, &write.bytes, write.reply);
+        true
+    }
+
+    /// Holds nothing any longer, and does all that was held.
+    pub fn land_all(&self) {
+        self.hold_writes_from(None);
+        while self.land_one(0) {}
+    }
+
     /// Takes the disk down and returns all that happened.
     pub fn take_down(mut self) -> Outcome<Vec<Event>> {
         if let Some(session) = self.session.take() {
@@ -120,8 +163,9 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[derive(Clone)]
 struct Server {
-    backing: File,
+    backing: Arc<File>,
     len_bytes: u64,
     state: Arc<Mutex<State>>,
 }
@@ -140,6 +184,14 @@ impl Server {
         if state.is_recording {
             state.events.push(event());
         }
+    }
+
+    fn store(&self, offset: u64, bytes: &[u8], reply: ReplyWrite) {
+        if self.fails(Fault::Writes) || self.backing.write_all_at(bytes, offset).is_err() {
+            return reply.error(Errno::EIO);
+        }
+        self.note(|| Event::Write { offset, bytes: bytes.into() });
+        reply.written(bytes.len() as u32);
     }
 
     fn attributes(&self, inode: INodeNo) -> FileAttr {
@@ -168,6 +220,9 @@ impl Filesystem for Server {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
         // A smaller bound of the kernel is as good.
         let _ = config.set_max_write(MAX_WRITE);
+        // Else the kernel sends nothing more while a write is held.
+        let _ = config.set_max_background(MAX_BACKGROUND);
+        let _ = config.add_capabilities(InitFlags::FUSE_ASYNC_DIO);
         Ok(())
     }
 
@@ -222,11 +277,13 @@ impl Filesystem for Server {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        if self.fails(Fault::Writes) || self.backing.write_all_at(bytes, offset).is_err() {
-            return reply.error(Errno::EIO);
+        let mut state = lock(&self.state);
+        if state.held_from_bytes.is_some_and(|least| bytes.len() >= least) {
+            state.held.push(HeldWrite { offset, bytes: bytes.into(), reply });
+            return;
         }
-        self.note(|| Event::Write { offset, bytes: bytes.into() });
-        reply.written(bytes.len() as u32);
+        drop(state);
+        self.store(offset, bytes, reply);
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {

@@ -32,9 +32,10 @@ pub struct LoopDevice {
 }
 
 impl LoopDevice {
-    /// Attaches a file.
-    pub fn attach(image: &Path) -> Outcome<Self> {
-        let arguments = ["--find".as_ref(), "--show".as_ref(), image.as_os_str()];
+    /// Attaches a file. If `many_at_a_time`, requests go past the cache of `image`, and none waits for another.
+    pub fn attach(image: &Path, many_at_a_time: bool) -> Outcome<Self> {
+        let direct = if many_at_a_time { "--direct-io=on" } else { "--direct-io=off" };
+        let arguments = ["--find".as_ref(), "--show".as_ref(), direct.as_ref(), image.as_os_str()];
         let path = PathBuf::from(tool::run("losetup", arguments)?);
         Ok(LoopDevice { path })
     }
@@ -60,9 +61,18 @@ pub struct Mounted {
 impl Mounted {
     /// Mounts an image on a folder, which is made if it does not exist.
     pub fn mount(image: &Path, folder: &Path, file_system: FileSystem) -> Outcome<Self> {
+        Self::mount_by(image, folder, file_system, false)
+    }
+
+    /// The same with a loop device whose requests do not wait for each other.
+    pub fn mount_many_at_a_time(image: &Path, folder: &Path, file_system: FileSystem) -> Outcome<Self> {
+        Self::mount_by(image, folder, file_system, true)
+    }
+
+    fn mount_by(image: &Path, folder: &Path, file_system: FileSystem, many_at_a_time: bool) -> Outcome<Self> {
         fs::create_dir_all(folder).at("create", folder)?;
         file_system.check(image)?;
-        let device = LoopDevice::attach(image)?;
+        let device = LoopDevice::attach(image, many_at_a_time)?;
         let arguments =
             ["-t".as_ref(), file_system.mounted_as().as_ref(), device.path.as_os_str(), folder.as_os_str()];
         tool::run("mount", arguments)?;

@@ -9,6 +9,7 @@ mod image;
 mod job;
 mod journal;
 mod kills;
+mod late;
 mod needs;
 mod private_mounts;
 mod recording;
@@ -83,6 +84,8 @@ pub enum Part {
     Kills,
     /// Full disks, broken disks, other processes at the file, SIGTERM and SIGINT
     Faults,
+    /// Writes past the page cache that land when the job that sent them was killed long ago
+    Late,
     /// States that a lost cache can leave a disk in, made from a record of all its writes and flushes
     Replay,
 }
@@ -91,7 +94,7 @@ impl Arguments {
     fn parts(&self) -> Vec<Part> {
         match (&self.mutation, &*self.only) {
             (Some(_), _) => vec![Part::Replay],
-            (None, []) => vec![Part::Shutdown, Part::Replay, Part::Faults, Part::Kills],
+            (None, []) => vec![Part::Shutdown, Part::Replay, Part::Faults, Part::Late, Part::Kills],
             (None, only) => only.to_vec(),
         }
     }
@@ -187,6 +190,9 @@ fn run_part(part: Part, arguments: &Arguments, bench: &Bench, summary: &mut Summ
         Part::Faults => {
             let words = arguments.fault.as_deref();
             summary.add(|report| faults::run(bench, arguments.share, words, report))?;
+        }
+        Part::Late => {
+            summary.add(|report| late::run(bench, arguments.share, &arguments.file_systems(), report))?;
         }
         Part::Kills => {}
     }

@@ -50,10 +50,14 @@ pub fn check(parts: &[Part], file_systems: &[FileSystem]) -> Outcome<()> {
     if parts.contains(&Part::Faults) {
         need_program(&mut missing, "filefrag", "e2fsprogs");
     }
+    if parts.contains(&Part::Late) {
+        need_program(&mut missing, "setpriv", "util-linux");
+        need_program(&mut missing, "chattr", "e2fsprogs");
+    }
     if parts.contains(&Part::Shutdown) {
         need_program(&mut missing, "xfs_io", "xfsprogs");
     }
-    if parts.iter().any(|part| matches!(part, Part::Replay | Part::Faults)) {
+    if parts.iter().any(|part| matches!(part, Part::Replay | Part::Faults | Part::Late)) {
         need_path(&mut missing, "/dev/fuse", "the kernel module fuse: `modprobe fuse`");
     }
     if missing.is_empty() { Ok(()) } else { Err(Stop::Lacks(missing)) }

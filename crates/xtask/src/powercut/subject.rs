@@ -80,7 +80,7 @@ impl Content {
     pub fn expect_plain(&self, path: &Path) -> Outcome<()> {
         let file = File::open(path).at("open", path)?;
         check(digest(file).at("read", path)? == self.digest, || {
-            format!("{} is not what it was: {}", path.display(), self.first_difference(path))
+            format!("{} is not what it was: {}", path.display(), self.difference(path))
         })
     }
 
@@ -113,11 +113,14 @@ impl Content {
         Ok(form)
     }
 
-    fn first_difference(&self, path: &Path) -> String {
-        let Ok(found) = fs::read(path) else { return "unreadable".into() };
-        let at = self.bytes.iter().zip(&found).position(|(a, b)| a != b);
+    /// How a plain file differs.
+    pub fn difference(&self, path: &Path) -> String {
+        let Ok(found) = fs::read(path) else { return format!("{} cannot be read", path.display()) };
         let lengths = (self.bytes.len(), found.len());
-        format!("first different byte {at:?}, lengths {lengths:?}")
+        let mut wrong = self.bytes.iter().zip(&found).enumerate().filter(|(_, (a, b))| a != b);
+        let first = wrong.next().map(|(at, _)| at);
+        let others = wrong.count();
+        format!("first different byte {first:?}, {others} others differ, lengths {lengths:?}")
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::stop::{Outcome, Stop, check, failed};
@@ -24,19 +25,28 @@ pub struct Pageseal {
     pub runtime: PathBuf,
     /// The protection that a mutated build has switched off.
     pub mutation: Option<String>,
+    /// A program with its arguments that becomes the command, as somebody else for example. Mostly none.
+    pub wrapper: Vec<String>,
 }
 
 impl Pageseal {
     /// Starts it.
     pub fn start<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome<Running> {
-        let mut command = tool::command(&self.program);
+        let mut command = match &*self.wrapper {
+            [] => tool::command(&self.program),
+            [wrapper, rest @ ..] => {
+                let mut command = tool::command(wrapper);
+                command.args(rest).arg(&self.program);
+                command
+            }
+        };
         command.args(arguments).env("XDG_RUNTIME_DIR", &self.runtime).env_remove("PAGESEAL_MUTATION");
         if let Some(name) = &self.mutation {
             command.env("PAGESEAL_MUTATION", name);
         }
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = child.map_err(|error| Stop::Setup(format!("{}: {error}", self.program.display())))?;
-        Ok(Running { child, line: format!("{command:?}") })
+        Ok(Running { child, line: format!("{command:?}"), told: Vec::new() })
     }
 
     /// Runs it to its end.
@@ -61,6 +71,8 @@ impl Pageseal {
 pub struct Running {
     child: Child,
     line: String,
+    /// What was read of its complaints already.
+    told: Vec<u8>,
 }
 
 impl Running {
@@ -68,6 +80,29 @@ impl Running {
     pub fn is_running(&mut self) -> Outcome<bool> {
         let status = self.child.try_wait().map_err(|error| Stop::Setup(format!("wait: {error}")))?;
         Ok(status.is_none())
+    }
+
+    /// Waits until it has said these words among its complaints. Not so if it ends before.
+    pub fn wait_for_words(&mut self, words: &str) -> Outcome<bool> {
+        let setup = |error: std::io::Error| Stop::Setup(format!("read what {} says: {error}", self.line));
+        let Some(pipe) = &mut self.child.stderr else { return Ok(false) };
+        ioctl_fionbio(&*pipe, true).map_err(|errno| setup(errno.into()))?;
+        let started = Instant::now();
+        let found = loop {
+            let mut piece = [0; 4096];
+            match pipe.read(&mut piece) {
+                Ok(0) => break false,
+                Ok(len) => self.told.extend_from_slice(&piece[..len]),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => std::thread::sleep(POLL),
+                Err(error) => return Err(setup(error)),
+            }
+            if String::from_utf8_lossy(&self.told).contains(words) {
+                break true;
+            }
+            check(started.elapsed() < PATIENCE, || format!("{} neither says {words:?} nor ends", self.line))?;
+        };
+        ioctl_fionbio(&*pipe, false).map_err(|errno| setup(errno.into()))?;
+        Ok(found)
     }
 
     /// Sends a signal. Its id is still its own, because it was not waited for.
@@ -118,7 +153,8 @@ impl Running {
         let setup = |error: std::io::Error| Stop::Setup(format!("wait: {error}"));
         let status = self.child.wait().map_err(setup)?;
         // A few lines, far less than a pipe holds, so the process never waited for us.
-        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let (mut stdout, mut stderr) =
+            (String::new(), String::from_utf8_lossy(&std::mem::take(&mut self.told)).into_owned());
         if let Some(pipe) = &mut self.child.stdout {
             let _ = pipe.read_to_string(&mut stdout);
         }
