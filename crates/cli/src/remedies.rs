@@ -417,12 +417,14 @@ fn of_open(error: &OpenError, situation: &Situation<'_>) -> String {
             shell_quote(path)
         ),
         OpenError::Interrupted { path, kind, journal_found: true } => of_job(*kind, false, path, situation),
-        OpenError::Interrupted { path, kind, .. } => format!(
-            "its journal is missing: put it back, or name it: `pageseal resume {}--journal PATH {}`",
-            match kind {
-                JobKind::Decrypt => format!("--decrypt {}", situation.key_words(false)),
-                _ => String::new(),
-            },
+        OpenError::Interrupted { path, kind: JobKind::Decrypt, .. } => format!(
+            "its journal is missing: put it back, or name it: `pageseal resume --decrypt {0}--journal PATH {1}`; if the \
+             journal is lost and nothing was opened yet, `pageseal rollback {0}{1}` makes it a sealed file again",
+            situation.key_words(false),
+            shell_quote(path)
+        ),
+        OpenError::Interrupted { path, .. } => format!(
+            "its journal is missing: put it back, or name it: `pageseal resume --journal PATH {}`",
             shell_quote(path)
         ),
         OpenError::Newer { .. } => "use a newer pageseal".into(),
@@ -453,7 +455,8 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
             "if nobody needs the bytes behind it, cut them off: `truncate -s {trailer_end} {file}`"
         ),
         Damage::SuperblocksDiffer => format!(
-            "put the journal of the interrupted job back beside the file and run {}; without it, restore a backup",
+            "put the journal of the interrupted job back beside the file and run {}; without it, a decrypt that had opened \
+             nothing yet can be undone with `pageseal rollback -i IDENTITY {file}`; else restore a backup",
             situation.resume(JobKind::Encrypt, path)
         ),
         Damage::SuperblockMalformed { .. } | Damage::SlotsUnreadable { .. } | Damage::Table { .. } => {
@@ -473,7 +476,8 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
             "find the journal and the file of the same moment (was one of them copied or restored?)".into()
         }
         Damage::JournalMissing { journal } => format!(
-            "put {} back, or name it with --journal PATH; without it the job can neither go on nor be undone",
+            "put {} back, or name it with --journal PATH; without it only a decrypt that had opened nothing yet can be undone: \
+             `pageseal rollback -i IDENTITY {file}` looks at every chunk and says",
             shell_quote(journal)
         ),
         Damage::Journal { .. } => {

@@ -27,6 +27,7 @@ mod resume;
 mod steps;
 mod store_choice;
 mod unlock;
+mod without_journal;
 mod workers;
 
 pub use decrypt::decrypt_in_place;

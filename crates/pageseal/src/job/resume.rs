@@ -19,7 +19,7 @@ use super::plan::{Io, io_to_resume};
 use super::store_choice::{Reads, prepare_store};
 use super::unlock::{OpenedJournal, open_journal, unlock};
 use super::workers::Workers;
-use super::{decrypt, encrypt, finish, finished, place, recover};
+use super::{decrypt, encrypt, finish, finished, place, recover, without_journal};
 use crate::control::{Control, Notice};
 use crate::error::{Damage, InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::Identities;
@@ -53,6 +53,9 @@ pub fn resume(
 /// Undoes the interrupted job on `path` (plain or sealed name): bit for bit, as long as nobody changed the part
 /// that was already converted.
 ///
+/// A decrypt whose journal is lost, and of which every chunk still authenticates, is undone too: only its superblocks are
+/// written.
+///
 /// # Errors
 /// As for [`crate::encrypt_in_place`]; [`Refusal::OnlyFinish`] if the trailer of a decrypted file is gone already.
 pub fn rollback(
@@ -76,7 +79,13 @@ fn go_on(
     place::look_first_at_job(&names, options.journal.as_deref(), wish)?;
     let mut opened = open_for_change(names, true, control)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
-    let journal = open_journal(&opened.target, place)?;
+    let journal = match open_journal(&opened.target, place) {
+        Err(error) if wish == Wish::Backward && is_without_journal(&error) => {
+            let resealed = without_journal::reseal(&opened.target, identities, options.threads, control)?;
+            return resealed.ok_or(error);
+        }
+        other => other?,
+    };
     let phase = journal.journal.phase_unverified();
     // A forged header or phase that hides something here is refused later.
     place::check_continuation(&opened, &journal.place, journal.journal.header(), phase.as_ref(), wish)?;
@@ -84,6 +93,15 @@ fn go_on(
     let window_len = journal.journal.header().window_len;
     prepare_store(options.io, &mut opened, Reads::Twice, window_len, control);
     continue_on(opened.target, journal, identities, options, wish, control, started)
+}
+
+/// Whether there is no journal at all.
+fn is_without_journal(error: &JobError) -> bool {
+    matches!(
+        error,
+        JobError::Refused(Refusal::NothingToResume { .. })
+            | JobError::Open(OpenError::Damaged { damage: Damage::JournalMissing { .. }, .. })
+    )
 }
 
 /// Why the store is not the one that was chosen.
