@@ -34,6 +34,7 @@ const fn with(resilience: ResilienceChoice) -> EncryptOptions {
         allow_links: false,
         allow_sparse: false,
         accept_data_loss: false,
+        preserve: false,
     }
 }
 

@@ -43,7 +43,7 @@ pub(super) fn reseal(
     let geometry = superblock.geometry;
     let (area, slots, _) = read_slots(path, data, &geometry)?;
     let suite = suite_of(path, superblock)?;
-    let key = unwrap_slots(&area, &hash_of(superblock, suite), identities)?;
+    let key = unwrap_slots(&area, &hash_of(superblock, suite), identities, &control.cancellation)?;
     let keys = Arc::new(authenticate(path, superblock, suite, &key)?);
     keep_from_swap(&keys);
     for found in &copies {
@@ -68,6 +68,7 @@ pub(super) fn reseal(
         path: Some(path.clone()),
         name_kept: false,
         data_len_bytes: geometry.data_len(),
+        converted_bytes: 0,
         chunks: geometry.chunk_count(),
         suite,
         threads: workers.threads(),
