@@ -8,6 +8,7 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::SuperblockCopyDamaged { .. } => "superblock_copy_damaged",
         Notice::SlotAreaDamaged { .. } => "slot_area_damaged",
         Notice::OldBlocksMayStay => "old_blocks_may_stay",
+        Notice::JournalNotBeside { .. } => "journal_not_beside",
         Notice::LowerLayerMayKeep => "lower_layer_may_keep",
         Notice::JournalResilienceChosen { .. } => "journal_resilience_chosen",
         Notice::DirectRefused { .. } => "direct_refused",
@@ -41,6 +42,11 @@ pub fn notice_text(notice: &Notice) -> String {
              old plaintext may stay on the medium, and space cannot be promised"
                 .into()
         }
+        Notice::JournalNotBeside { journal, file_system } => format!(
+            "this file is mounted alone, so its journal {} lies on {file_system}, not beside the file itself; if it is removed \
+             (with a container) before the job ends, the file is lost: --journal PATH keeps it elsewhere",
+            journal.display()
+        ),
         Notice::LowerLayerMayKeep => {
             "this file lies on overlayfs: if it came from a lower layer (a container's image), its plaintext stays there, \
              whatever happens to it here"

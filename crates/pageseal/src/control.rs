@@ -39,6 +39,13 @@ pub enum Notice {
     /// The file system keeps old blocks (copy on write, snapshots, reflinks): old plaintext may stay on the
     /// medium, and space cannot be promised.
     OldBlocksMayStay,
+    /// The file is mounted alone, so its journal lies in the folder of the mount point and not beside the file itself.
+    JournalNotBeside {
+        /// The journal.
+        journal: PathBuf,
+        /// Name of the file system of that folder.
+        file_system: &'static str,
+    },
     /// The file lies on overlayfs: what it was before may stay in a lower layer.
     LowerLayerMayKeep,
     /// Fingerprints are not sound on this file system, so whole windows go through the journal.

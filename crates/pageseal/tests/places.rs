@@ -263,6 +263,7 @@ fn a_file_that_is_mounted_alone_keeps_its_name() {
         assert_eq!(Some(digest(file)), content);
     }
     let told = recorder.notices();
+    assert!(told.iter().any(|notice| matches!(notice, Notice::JournalNotBeside { .. })), "{told:?}");
     assert!(told.iter().any(|notice| matches!(notice, Notice::NameRefused { .. })), "{told:?}");
     interrupt_encrypt(file, &user.keys, &EncryptOptions::default());
     let report = go_on(file, true, None).unwrap();

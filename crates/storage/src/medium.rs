@@ -3,7 +3,10 @@
 use std::{fs::File, io, os::fd::AsFd, os::unix::fs::MetadataExt};
 
 use rustix::{
-    fs::{IFlags, StatVfsMountFlags, fstatfs, fstatvfs, ioctl_getflags},
+    fs::{
+        AtFlags, IFlags, StatVfsMountFlags, StatxAttributes, StatxFlags, fstatfs, fstatvfs, ioctl_getflags,
+        statx,
+    },
     system::uname,
 };
 
@@ -134,6 +137,9 @@ pub struct Medium {
     pub append_only: bool,
     /// The file system is mounted read-only.
     pub read_only_mount: bool,
+    /// The file itself is a mount point, as one that was brought into a container: its folder can lie on another file
+    /// system, and its name cannot be changed. `false` where the kernel does not tell (before Linux 5.8).
+    pub mounted_alone: bool,
     /// The content lies in the inode and has no blocks of its own: see [`inline_data`](crate::inline_data).
     pub inline_data: bool,
     /// Longest name in bytes.
@@ -167,6 +173,7 @@ impl Medium {
             immutable: flags.contains(IFlags::IMMUTABLE),
             append_only: flags.contains(IFlags::APPEND),
             read_only_mount: space.f_flag.contains(StatVfsMountFlags::RDONLY),
+            mounted_alone: is_mount_point(file),
             inline_data: is_inline(flags),
             name_max: u32::try_from(space.f_namemax).unwrap_or(u32::MAX),
             has_extents: flags.contains(EXTENTS),
@@ -212,6 +219,11 @@ impl Medium {
             kind => kind.name().into(),
         }
     }
+}
+
+fn is_mount_point(file: &File) -> bool {
+    statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
+        .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
 /// Unknown to many file systems (ENOTTY, EOPNOTSUPP), which then have no such flags.

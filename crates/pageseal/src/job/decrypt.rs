@@ -64,6 +64,7 @@ pub fn decrypt_in_place(
     place::check_journal(&place, plan.resilience, &opened.medium)?;
     place::check_inline_data(&opened)?;
     let OpenedTarget { target, medium, .. } = opened;
+    place::tell_of_journal(&place, options.journal.as_deref(), &medium, control);
     let reasons = Reasons {
         store: &store.reason,
         resilience: options.resilience,

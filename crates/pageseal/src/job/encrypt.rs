@@ -81,6 +81,7 @@ pub(crate) fn encrypt_opened(
     if opened.medium.kind == FileSystemKind::Overlay {
         control.progress.notice(&Notice::LowerLayerMayKeep);
     }
+    place::tell_of_journal(&place, options.journal.as_deref(), &opened.medium, control);
     let reasons = Reasons {
         store: &store.reason,
         resilience: options.resilience,

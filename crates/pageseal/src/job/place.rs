@@ -12,6 +12,7 @@ use pageseal_storage::{BufferedFile, FileSystemKind, Medium};
 use super::active::JournalPlace;
 use super::journal_file::{FileLog, journal_place};
 use super::resume::Wish;
+use crate::control::{Control, Notice};
 use crate::error::Refusal;
 use crate::names::Names;
 use crate::options::ResilienceChoice;
@@ -61,6 +62,20 @@ pub(crate) fn check_journal(
             Err(Refusal::JournalInMemory { journal: place.path.clone(), file_system: kind.name() })
         }
         _ => Ok(()),
+    }
+}
+
+/// Says where the journal lies if it lies where nobody chose to put it: a file that is mounted alone has no place beside it,
+/// and what is there instead may be gone with the container.
+pub(crate) fn tell_of_journal(
+    place: &JournalPlace,
+    chosen: Option<&Path>,
+    medium: &Medium,
+    control: &Control<'_>,
+) {
+    if let (true, None, Some(kind)) = (medium.mounted_alone, chosen, place.file_system) {
+        let (journal, file_system) = (place.path.clone(), kind.name());
+        control.progress.notice(&Notice::JournalNotBeside { journal, file_system });
     }
 }
 
