@@ -325,6 +325,14 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             )
         }
         Refusal::OldCopyMayReturn { path, .. } => without_in_place(path, situation),
+        Refusal::FileSizeLimit { .. } => {
+            "raise the limit of the shell that starts it (`ulimit -f unlimited`), then run it again".into()
+        }
+        Refusal::Privileges { path, .. } => format!(
+            "note them (`getcap {0}`, `stat -c %a {0}`), take them off (`setcap -r {0}`, `chmod u-s,g-s {0}`), run it again, \
+             and set them again when the file is plain again; or use -o OUT",
+            shell_quote(path)
+        ),
         Refusal::DataLossNotAccepted => {
             "leave out --resilience none, or add --accept-data-loss if the file can be had again".into()
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pageseal::Cancellation;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// Installs the handlers. `second_ends` lets the second signal end the process at once: safe for every job
@@ -26,6 +26,8 @@ pub fn install(second_ends: bool) -> io::Result<Cancellation> {
             flag::register(signal, Arc::clone(&may_end))?;
         }
     }
+    // A limit on the length of files is then an error like any other (EFBIG), which a job can say and clean up after.
+    flag::register(SIGXFSZ, Arc::default())?;
     Ok(Cancellation::from_flag(asked))
 }
 

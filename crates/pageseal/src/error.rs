@@ -302,6 +302,27 @@ pub enum Refusal {
         /// What was given.
         value: u64,
     },
+    /// The process may not make files as long as the job needs (`RLIMIT_FSIZE`).
+    #[error(
+        "{} must become {needed_bytes} bytes long, and this process may write files of {limit_bytes} bytes at most",
+        path.display()
+    )]
+    FileSizeLimit {
+        /// The file or the journal.
+        path: PathBuf,
+        /// Its length during the job.
+        needed_bytes: u64,
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// The kernel would take something away with the first write that nothing could give back after a crash.
+    #[error("{} {what}, which the kernel takes away when it is written to", path.display())]
+    Privileges {
+        /// The file.
+        path: PathBuf,
+        /// What it has, with the verb.
+        what: &'static str,
+    },
     /// Longer than the format's limit.
     #[error("{} is longer than the format's 2^60 bytes", path.display())]
     TooLong {

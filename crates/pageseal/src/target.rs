@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pageseal_format::Limits;
+use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::directory::{Access, Directory, FileIdentity, RealDirectory};
 use pageseal_storage::lock::{FileLock, LockError, LockHolder, WriterProbe, lock_holder, probe_writers};
 use pageseal_storage::medium::Medium;
@@ -21,6 +22,7 @@ use crate::names::Names;
 use crate::surroundings::{Surroundings, System};
 
 const WRITER_PROBES: u32 = 5;
+const SET_ID_BITS: u32 = 0o6000;
 const WRITER_PROBE_PAUSE: Duration = Duration::from_millis(20);
 
 /// The file that a job works on, and the folder that it lies in. Nothing in here is a system's file alone, so that a
@@ -144,6 +146,22 @@ impl OpenedTarget {
         };
         Ok(OpenedTarget { target, file, medium })
     }
+}
+
+/// Refuses what a write takes away from a file for good: the kernel drops capabilities and, for most users, set-id bits, and after a
+/// crash nobody would know them any more.
+pub(crate) fn refuse_privileges(opened: &OpenedTarget) -> Result<(), Refusal> {
+    let path = opened.target.path.clone();
+    let attributes = FileAttributes::read(&opened.file)
+        .map_err(|source| Refusal::Unopenable { path: path.clone(), source })?;
+    let what = if attributes.xattrs.iter().any(|(name, _)| name == "security.capability") {
+        "has capabilities"
+    } else if attributes.mode & SET_ID_BITS != 0 {
+        "has a set-user-id or set-group-id bit"
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::Privileges { path, what })
 }
 
 /// A process that is just being started holds copies of its parent's descriptors for a moment, so a writer must be seen

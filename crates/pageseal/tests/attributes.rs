@@ -9,8 +9,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use pageseal::{
-    Control, DecryptOptions, EncryptOptions, Input, Output, decrypt_in_place, decrypt_to, encrypt_in_place,
-    encrypt_to,
+    Control, DecryptOptions, EncryptOptions, Input, JobError, Output, Refusal, decrypt_in_place, decrypt_to,
+    encrypt_in_place, encrypt_to,
 };
 use pageseal_storage::attributes::FileAttributes;
 use support::{Keys, folder, write_content};
@@ -54,6 +54,47 @@ fn in_place() {
     decrypt_in_place(&sealed, &keys.identities(), &DecryptOptions::default(), &Control::silent()).unwrap();
     assert_same(&before, &plain, "opened");
     assert_eq!(fs::metadata(&plain).unwrap().ino(), inode);
+}
+
+/// The kernel takes them away with the first write, and after a crash nobody would know them.
+#[test]
+fn what_a_write_takes_away_is_refused() {
+    let folder = folder();
+    let key_folder = support::folder();
+    let keys = Keys::new(key_folder.path());
+    let (plain, sealed) = (folder.path().join("file"), folder.path().join("file.sealed"));
+    let recipients = [keys.recipient.clone()];
+    let encrypt = || encrypt_in_place(&plain, &recipients, &EncryptOptions::default(), &Control::silent());
+    let decrypt =
+        || decrypt_in_place(&sealed, &keys.identities(), &DecryptOptions::default(), &Control::silent());
+    let refused = |result: Result<pageseal::JobReport, JobError>, case: &str, path: &Path| {
+        let error = result.expect_err(case);
+        assert!(matches!(error, JobError::Refused(Refusal::Privileges { .. })), "{case}: {error:?}");
+        FileAttributes::read(&File::open(path).unwrap()).unwrap()
+    };
+    let capability = |path: &Path, set: bool| {
+        let option = if set { "cap_net_raw+ep" } else { "-r" };
+        support::succeeds("setcap", &[option, path.to_str().unwrap()])
+    };
+    write_content(&plain, 100_000, 8);
+    for (mode, case) in [(0o4755, "set-user-id"), (0o2755, "set-group-id")] {
+        for (path, is_sealed) in [(&plain, false), (&sealed, true)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            let after = refused(if is_sealed { decrypt() } else { encrypt() }, case, path);
+            assert_eq!(after.mode, mode, "{case}");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+            if is_sealed { decrypt() } else { encrypt() }.unwrap();
+        }
+    }
+    if !capability(&plain, true) {
+        return support::skip("setcap, or the right to use it");
+    }
+    let before = FileAttributes::read(&File::open(&plain).unwrap()).unwrap();
+    assert!(before.xattrs.iter().any(|(name, _)| name == "security.capability"), "{before:?}");
+    let after = refused(encrypt(), "capabilities", &plain);
+    assert_eq!(after.xattrs, before.xattrs);
+    assert!(capability(&plain, false));
+    encrypt().unwrap();
 }
 
 #[test]

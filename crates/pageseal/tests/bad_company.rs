@@ -272,6 +272,41 @@ fn a_write_to_what_is_converted_is_found_by_rollback_and_verify() {
     assert_eq!(digest(&place.plain), place.content);
 }
 
+/// All windows are prepared before the write comes, so none is left to be looked at.
+#[test]
+fn a_write_behind_the_last_window_is_noticed_before_the_file_is_called_sealed() {
+    let place = Place::new();
+    set_len(&place.plain, WINDOW);
+    let path = place.plain.clone();
+    let stores = [
+        (IoChoice::Buffered, ResilienceChoice::Checksum),
+        (IoChoice::Mmap, ResilienceChoice::Process),
+        (IoChoice::Buffered, ResilienceChoice::None),
+    ];
+    for (io, resilience) in stores {
+        let deed = {
+            let path = path.clone();
+            move || write_at(&path, 70_000, b"12345")
+        };
+        let options = EncryptOptions { accept_data_loss: true, ..with_store(io, resilience) };
+        let error = place.encrypt_during(&options, deed).0.expect_err("somebody wrote");
+        assert!(
+            matches!(error, JobError::Interrupted { cause: InterruptCause::ChangedByOthers { .. }, .. }),
+            "{resilience:?}: {error:?}"
+        );
+        let identities = place.keys.identities();
+        let error = resume(&path, &identities, &ResumeOptions::default(), &Control::silent())
+            .expect_err("a chunk is lost");
+        let named = matches!(
+            &error,
+            JobError::Open(OpenError::Damaged { damage: Damage::Chunk { chunk: 1, .. }, .. })
+        );
+        assert!(named, "{resilience:?}: {error:?}");
+        fs::remove_file(&place.sealed).unwrap();
+        write_content(&path, WINDOW, 31);
+    }
+}
+
 #[test]
 fn truncation_during_the_job_stops_it_whatever_the_store() {
     pageseal::process::install_sigbus_handler().unwrap();

@@ -88,6 +88,20 @@ fn with_word() -> ResumeOptions {
     ResumeOptions { decrypt: true, threads: Some(2), ..ResumeOptions::default() }
 }
 
+/// Whoever copies what is newer must not miss it.
+#[test]
+fn the_time_of_an_edit_between_two_runs_stays() {
+    let place = Place::new();
+    place.encrypt_half(JobKeyMode::Runtime);
+    let stopped = fs::metadata(&place.plain).unwrap();
+    assert_eq!(stopped.mtime(), place.before.mtime(), "a stop leaves the old time");
+    support::write_at(&place.plain, LEN - 10, b"an edit");
+    let edited = fs::metadata(&place.plain).unwrap().mtime();
+    resume(&place.plain, &Identities::none(), &ResumeOptions::default(), &Control::silent()).unwrap();
+    let after = fs::metadata(&place.sealed).unwrap().mtime();
+    assert!(after >= edited, "{after} hides an edit at {edited}");
+}
+
 #[test]
 fn a_half_encrypted_file_is_refused_by_all_but_resume_and_rollback() {
     let place = Place::new();

@@ -89,6 +89,13 @@ impl Hierarchy {
     }
 }
 
+/// How long a file this process may make, in bytes (`RLIMIT_FSIZE`); `None` without a limit. Writing behind it is `EFBIG`, and a
+/// signal that ends the process (SIGXFSZ) unless that is ignored.
+#[must_use]
+pub fn file_size_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+}
+
 /// The random id the kernel drew when it started: two equal ids mean that the machine was not
 /// restarted in between. `None` without `/proc`.
 #[must_use]

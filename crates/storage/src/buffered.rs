@@ -93,6 +93,11 @@ impl Storage for BufferedFile {
         crate::attributes::set_modified(&self.file, modified)
     }
 
+    fn modified(&self) -> io::Result<Option<(i64, u32)>> {
+        let metadata = self.file.metadata()?;
+        Ok(Some((metadata.mtime(), u32::try_from(metadata.mtime_nsec()).unwrap_or(0))))
+    }
+
     fn writers(&self) -> io::Result<Option<Writers>> {
         let metadata = self.file.metadata()?;
         let mode = metadata.mode();

@@ -215,6 +215,10 @@ impl Storage for Locked {
         self.file.punch_hole(offset, len)
     }
 
+    fn modified(&self) -> io::Result<Option<(i64, u32)>> {
+        self.file.modified()
+    }
+
     fn writers(&self) -> io::Result<Option<Writers>> {
         self.file.writers()
     }

@@ -85,6 +85,14 @@ pub trait Storage: Send + Sync + Debug {
         Ok(())
     }
 
+    /// The modification time: seconds since 1970 and nanoseconds; `None` where there is none.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    fn modified(&self) -> io::Result<Option<(i64, u32)>> {
+        Ok(None)
+    }
+
     /// The first hole that is not before `offset`, as far as it lies before `end`: no block is allocated there, or only unwritten
     /// ones. `None` also where that cannot be told. Costs as much for a hole of many TiB as for a small one.
     ///

@@ -45,6 +45,8 @@ pub(crate) struct ActiveJob {
     pub(crate) windows_recovered: u64,
     /// Bytes of plaintext that this run converts.
     pub(crate) converted_bytes: u64,
+    /// Whether nobody but the job can have set the file's modification time.
+    pub(crate) time_is_ours: bool,
     /// Chunks that a continued job found lost, in neither form, where the file will be sealed.
     pub(crate) found_damage: Option<Damage>,
     pub(crate) started: Instant,
@@ -114,6 +116,11 @@ impl ActiveJob {
     /// All windows are settled: the file gets the form that it keeps.
     fn complete(&mut self, direction: Direction, mark: &SettledMark) -> Result<(), InterruptCause> {
         self.sync_windows()?;
+        // Whoever wrote where a window was settled already has damaged it: found by the run that goes on, which looks at every chunk.
+        if let Err(cause) = self.context.check_undisturbed() {
+            self.set_phase(Phase::Running, direction, true, mark)?;
+            return Err(cause);
+        }
         self.set_phase(Phase::DataDone, direction, true, mark)?;
         self.rest(direction, mark)
     }
@@ -136,9 +143,17 @@ impl ActiveJob {
                 }
             }
         }
-        finish::restore_modified(&*self.context.data, &self.header);
+        self.restore_modified();
         self.context.data.sync_all().map_err(|source| io_cause(SYNCING, 0, source))?;
         self.set_phase(Phase::Finished, direction, true, mark)
+    }
+
+    /// The content is what it was, so the modification time is too; unless somebody else may have written since the job began, whose
+    /// change must not look like none. Best effort: a file system may refuse.
+    fn restore_modified(&self) {
+        if self.time_is_ours && self.context.check_no_writer().is_ok() {
+            finish::restore_modified(&*self.context.data, &self.header);
+        }
     }
 
     /// Makes the windows durable that were not, one by one, when they were settled.
@@ -156,7 +171,10 @@ impl ActiveJob {
 
     /// The caller asked to stop. The mark that this leaves lets every job be resumed, also after a restart.
     fn stop_at_window(&mut self, direction: Direction, mark: &SettledMark) -> InterruptCause {
-        match self.sync_windows().and_then(|()| self.set_phase(Phase::Running, direction, true, mark)) {
+        let synced = self.sync_windows();
+        // So that the run that goes on can tell whether somebody wrote in between.
+        self.restore_modified();
+        match synced.and_then(|()| self.set_phase(Phase::Running, direction, true, mark)) {
             Ok(()) => InterruptCause::Cancelled,
             Err(cause) => cause,
         }

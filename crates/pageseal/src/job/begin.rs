@@ -200,6 +200,22 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     )
 }
 
+/// A limit on the length of files would stop the job in the middle, or end the process. What lies behind it cannot even be written over.
+pub(crate) fn refuse_beyond_size_limit(
+    target: &Target,
+    place: &JournalPlace,
+    header: &JournalHeader,
+) -> Result<(), Refusal> {
+    let Some(limit_bytes) = pageseal_storage::available::file_size_limit() else { return Ok(()) };
+    let lengths = [(&target.path, header.geometry.sealed_len()), (&place.path, header.journal_len())];
+    match lengths.into_iter().find(|(_, needed)| *needed > limit_bytes) {
+        None => Ok(()),
+        Some((path, needed_bytes)) => {
+            Err(Refusal::FileSizeLimit { path: path.clone(), needed_bytes, limit_bytes })
+        }
+    }
+}
+
 /// A job rests on the old content being on the medium before the first store. Whoever wrote it last may not have waited for that.
 pub(crate) fn make_old_content_durable(target: &Target) -> Result<(), OpenError> {
     target.data.sync_all().map_err(|source| OpenError::Io { path: target.path.clone(), offset: 0, source })

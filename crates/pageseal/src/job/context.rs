@@ -135,6 +135,11 @@ impl JobContext {
             let what = format!("its length became {len} bytes, it was {}", self.running_len);
             return Err(InterruptCause::ChangedByOthers { what });
         }
+        self.check_no_writer()
+    }
+
+    /// Notices a writer that has closed the file again.
+    pub(crate) fn check_no_writer(&self) -> Result<(), InterruptCause> {
         let Some(watch) = &self.watch else { return Ok(()) };
         let changes = watch.poll().map_err(|source| io_cause("watching the file", 0, source))?;
         if changes.contains(&Change::ClosedAfterWriting) {

@@ -9,7 +9,8 @@ use pageseal_format::{FileState, Superblock};
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{
-    HeaderChoices, context, create_journal, journal_header, make_old_content_durable, random_id, storage,
+    HeaderChoices, context, create_journal, journal_header, make_old_content_durable, random_id,
+    refuse_beyond_size_limit, storage,
 };
 use super::caches::Caches;
 use super::journal_file::journal_place;
@@ -24,7 +25,7 @@ use crate::names::Names;
 use crate::options::DecryptOptions;
 use crate::report::JobReport;
 use crate::sealed::{SealedFile, check_writable, settled_superblock};
-use crate::target::{OpenedTarget, Target, open_for_change};
+use crate::target::{OpenedTarget, Target, open_for_change, refuse_privileges};
 use crate::verify::verify_chunks;
 
 /// Opens the sealed file at `path` in place and takes `.sealed` off its name.
@@ -45,6 +46,7 @@ pub fn decrypt_in_place(
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
     place::look_first(path, options.resilience)?;
     let mut opened = open_for_change(Names::of(path)?, options.allow_links, control)?;
+    refuse_privileges(&opened)?;
     check_names(&opened, options)?;
     let sealed = {
         let target = &opened.target;
@@ -117,6 +119,7 @@ pub(crate) fn begin(
         holes_flagged: false,
     };
     let header = journal_header(&target, geometry, plan, &choices);
+    refuse_beyond_size_limit(&target, &place, &header)?;
     let data = storage(plan.io, &mut target, geometry.data_len()).map_err(|source| OpenError::Io {
         path: target.path.clone(),
         offset: 0,
@@ -144,6 +147,7 @@ pub(crate) fn begin(
         io: plan.io.name(),
         windows_recovered: 0,
         converted_bytes: 0,
+        time_is_ours: true,
         found_damage: None,
         started,
     };

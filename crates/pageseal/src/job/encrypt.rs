@@ -14,7 +14,7 @@ use pageseal_storage::{FileSystemKind, Medium, Storage};
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{
     HeaderChoices, context, create_journal, is_full, journal_header, make_file_keys,
-    make_old_content_durable, make_slots, random_id, storage, take_back_journal,
+    make_old_content_durable, make_slots, random_id, refuse_beyond_size_limit, storage, take_back_journal,
 };
 use super::caches::Caches;
 use super::context::{Holes, find_holes, io_cause};
@@ -31,7 +31,7 @@ use crate::names::Names;
 use crate::options::{EncryptOptions, JobKeyMode};
 use crate::report::JobReport;
 use crate::sealed::{Located, agree, locate};
-use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading};
+use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading, refuse_privileges};
 
 /// Seals the file at `path` in place for all `recipients` and renames it to `PATH.sealed`.
 ///
@@ -52,6 +52,7 @@ pub fn encrypt_in_place(
     let names = Names::of(path)?;
     place::look_first(path, options.resilience)?;
     let opened = open_for_change(names, options.allow_links, control)?;
+    refuse_privileges(&opened)?;
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
     let place = journal_place(&opened.target.names, options.journal.as_deref())?;
@@ -238,6 +239,7 @@ pub(crate) fn begin(
         holes_flagged: options.allow_sparse,
     };
     let header = journal_header(&target, geometry, plan, &choices);
+    refuse_beyond_size_limit(&target, &place, &header)?;
     let data = storage(plan.io, &mut target, geometry.data_len())
         .map_err(|source| Refusal::Unopenable { path: target.path.clone(), source })?;
     // Before there is anything to be resumed: it can take a while in a file of millions of holes.
@@ -270,6 +272,7 @@ pub(crate) fn begin(
         io: plan.io.name(),
         windows_recovered: 0,
         converted_bytes: 0,
+        time_is_ours: true,
         found_damage: None,
         started,
     };

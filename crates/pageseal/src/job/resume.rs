@@ -11,7 +11,7 @@ use pageseal_journal::{Replay, SettledMark};
 use pageseal_storage::mount::mount_point_of;
 
 use super::active::{ActiveJob, JournalPlace};
-use super::begin::{context, storage};
+use super::begin::{context, refuse_beyond_size_limit, storage};
 use super::belongs::{check_belongs, growing_was_undone};
 use super::caches::{Caches, Since};
 use super::journal_file::journal_place;
@@ -118,10 +118,12 @@ pub(crate) fn continue_on(
     started: Instant,
 ) -> Result<JobReport, JobError> {
     let OpenedJournal { place, journal, log } = opened;
+    let journal_modified = log.modified().unwrap_or_default();
     let header = journal.header().clone();
     if let Some(phase) = journal.phase_unverified().filter(|phase| phase.phase == Phase::Finished) {
         return finished::finish(&target, &place, &*log, &header, &phase, control);
     }
+    refuse_beyond_size_limit(&target, &place, &header)?;
     let mut unlocked = unlock(&target, &place, journal, identities, &control.cancellation)?;
     let phase = unlocked.replay.phase;
     let caches = Caches::now(&target, &place);
@@ -149,6 +151,7 @@ pub(crate) fn continue_on(
         offset: 0,
         source,
     })?;
+    let time_is_ours = is_time_of_job(target.modified, &header, &unlocked.replay, journal_modified);
     let mut context = context(&mut target, data, &header, unlocked.keys, workers);
     context.running_len = context.data.len().map_err(|source| OpenError::Io {
         path: context.path.clone(),
@@ -166,10 +169,32 @@ pub(crate) fn continue_on(
         io: io.name(),
         windows_recovered: 0,
         converted_bytes: 0,
+        time_is_ours,
         found_damage: None,
         started,
     };
     continue_job(job, unlocked.replay, &unlocked.slots, wish, control)
+}
+
+/// A killed job has written into the file for so long at most after it wrote into its journal.
+const STORES_AFTER_RECORD_SECONDS: i64 = 10;
+
+/// Whether the file's modification time is one that the job itself left: the old one, as a stop leaves it, or if it was killed, a time
+/// at which it can have written. Where nobody can tell, it is not, and the new time stays.
+fn is_time_of_job(
+    file: (i64, u32),
+    header: &JournalHeader,
+    replay: &Replay,
+    journal: Option<(i64, u32)>,
+) -> bool {
+    if file == (header.mtime_seconds, header.mtime_nanoseconds) {
+        return true;
+    }
+    let stopped_in_order = replay.phase.phase == Phase::Running
+        && replay.in_flight.is_empty()
+        && replay.phase.window_sequence > 0;
+    let could_write = |journal: (i64, u32)| file.0 <= journal.0.saturating_add(STORES_AFTER_RECORD_SECONDS);
+    !stopped_in_order && journal.is_some_and(could_write)
 }
 
 /// Refuses a job whose windows are not synced, unless all that it has written can be read.

@@ -100,7 +100,9 @@ impl Subject {
         let metadata = fs::metadata(path).unwrap();
         assert_eq!(metadata.len(), len, "{case}: length");
         assert_eq!(metadata.ino(), self.inode, "{case}: inode");
-        assert_eq!((metadata.mtime(), metadata.mtime_nsec()), self.modified, "{case}: modification time");
+        // After a kill it cannot always be told whether somebody else wrote; then the new time stays.
+        let modified = (metadata.mtime(), metadata.mtime_nsec());
+        assert!(modified >= self.modified, "{case}: modification time");
         let told = info(path, None).unwrap();
         assert_eq!(told.status, status, "{case}: status");
         assert!(told.notices.is_empty(), "{case}: {:?}", told.notices);
