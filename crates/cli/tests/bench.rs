@@ -2,7 +2,6 @@
 //! time is judged.
 
 mod optional;
-#[allow(dead_code, reason = "each test program uses another part of it")]
 mod support;
 
 use std::process::{Command, Output, Stdio};
