@@ -2,15 +2,25 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-/// A folder that goes with the test.
-pub struct Folder(tempfile::TempDir);
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+/// A folder that goes with the test, and one for the job keys of its jobs, some of which are never ended.
+pub struct Folder {
+    folder: tempfile::TempDir,
+    runtime: tempfile::TempDir,
+}
 
 impl Folder {
     pub fn new() -> Self {
-        Folder(tempfile::tempdir().unwrap())
+        stop_ignoring_signals();
+        let in_memory = Path::new("/dev/shm");
+        let runtime = if in_memory.is_dir() { in_memory.into() } else { std::env::temp_dir() };
+        Folder { folder: tempfile::tempdir().unwrap(), runtime: tempfile::tempdir_in(runtime).unwrap() }
     }
 
     /// With an identity in `key.txt`; returns its public key too.
@@ -22,7 +32,7 @@ impl Folder {
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
+        self.folder.path().join(name)
     }
 
     pub fn write(&self, name: &str, content: &[u8]) {
@@ -40,7 +50,8 @@ impl Folder {
     /// The command, not started; without the terminal that the tests may run on as its input.
     pub fn command<I: IntoIterator<Item: AsRef<OsStr>>>(&self, arguments: I) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pageseal"));
-        command.args(arguments).current_dir(self.0.path()).stdin(Stdio::null());
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command.env("XDG_RUNTIME_DIR", self.runtime.path());
         command
     }
 
@@ -53,6 +64,15 @@ impl Folder {
         let output = self.run(arguments);
         assert_eq!(code(&output), 0, "{}", stderr(&output));
         stdout(&output)
+    }
+}
+
+/// Who starts the tests in the background, or by `nohup`, has signals ignored, and a program that is started so keeps them
+/// ignored. One that this program handles itself is not ignored by those that it starts. It ends this one as before.
+fn stop_ignoring_signals() {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        let always = Arc::new(AtomicBool::new(true));
+        signal_hook::flag::register_conditional_default(signal, always).unwrap();
     }
 }
 
