@@ -53,9 +53,11 @@ struct Plan {
 
 impl Plan {
     fn new(job: JobKind, index: u64) -> Self {
-        let (io, resilience) = PAIRS[(index % 7) as usize];
-        let suite = Suite::ALL[(index / 7 % 3) as usize];
-        let unlock = match (job, index % 4) {
+        let pairs = PAIRS.len() as u64;
+        let (io, resilience) = PAIRS[(index % pairs) as usize];
+        let suite = Suite::ALL[(index / pairs % 3) as usize];
+        // Moves on with every round of the pairs, of which there are a multiple of four: each pair meets all of them.
+        let unlock = match (job, (index + index / pairs) % 4) {
             (JobKind::Encrypt, 0 | 1) => Unlock::JobKeyInMemory,
             (JobKind::Encrypt, 2) => Unlock::JobKeyOnDisk,
             _ => Unlock::Identity,
@@ -168,7 +170,8 @@ impl Bench {
     /// Runs the job until one is killed before it was done. Returns how long the recovery may take, and the moment.
     fn kill(&mut self, plan: &Plan, subject: &mut Subject, index: u64, case: &str) -> (Duration, Moment) {
         let task = if plan.job == JobKind::Encrypt { Task::Encrypt } else { Task::Decrypt };
-        let pace_name = (plan.name(), (index % 5) as usize);
+        // A job's pace depends on how it stores and records.
+        let pace_name = (plan.name(), (index % PAIRS.len() as u64) as usize);
         for attempt in 1..=ATTEMPTS {
             self.prepare(plan, subject, case);
             let order = self.order(plan, task, subject);
@@ -325,5 +328,22 @@ impl Bench {
         let names = self.job_keys();
         names.iter().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
         names.len()
+    }
+}
+
+#[test]
+fn every_pair_is_killed_with_every_suite_and_every_key() {
+    for job in [JobKind::Encrypt, JobKind::Decrypt] {
+        // Twelve rounds of the pairs: suites come back after three of them, keys after four.
+        let plans: Vec<_> = (0..PAIRS.len() as u64 * 12).map(|index| Plan::new(job, index)).collect();
+        for (io, resilience) in PAIRS {
+            let of_pair = plans.iter().filter(|plan| (plan.io, plan.resilience) == (io, resilience));
+            let met = |what: fn(&Plan) -> String| {
+                of_pair.clone().map(what).collect::<std::collections::BTreeSet<_>>().len()
+            };
+            assert_eq!(met(|plan| format!("{:?}", plan.suite)), 3, "{io:?} {resilience:?}");
+            let keys = if job == JobKind::Encrypt { 3 } else { 1 };
+            assert_eq!(met(|plan| format!("{:?}", plan.unlock)), keys, "{io:?} {resilience:?}");
+        }
     }
 }
