@@ -212,6 +212,9 @@ pub struct ContinuationArguments {
     /// The journal, if it does not lie beside the file
     #[arg(help_heading = SAFETY, long, value_name = "PATH")]
     pub journal: Option<PathBuf>,
+    /// Go on although chunks are damaged or changed, and no backup and no other journal has them
+    #[arg(help_heading = SAFETY, long)]
+    pub accept_damage: bool,
     #[command(flatten)]
     pub run: RunArguments,
     /// The file, by its name with or without `.sealed`

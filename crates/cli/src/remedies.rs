@@ -33,12 +33,14 @@ pub struct Situation<'a> {
     pub journal: Option<&'a Path>,
     /// `-i` and `--passphrase-file`, which going on needs again
     pub keys: Option<&'a KeyArguments>,
+    /// `resume --decrypt`
+    pub decrypt_word: bool,
 }
 
 impl<'a> Situation<'a> {
     /// A command that works on no file.
     pub fn of(command: &'static str) -> Self {
-        Situation { command, file: None, journal: None, keys: None }
+        Situation { command, file: None, journal: None, keys: None, decrypt_word: false }
     }
 
     /// The same on one file.
@@ -82,6 +84,12 @@ impl<'a> Situation<'a> {
     /// Whether there is no file to name in a command.
     fn is_of_pipe(&self) -> bool {
         self.file == Some(Path::new("-"))
+    }
+
+    /// The same for the command that was given.
+    fn continuation_words(&self) -> String {
+        let word = if self.decrypt_word { "--decrypt " } else { "" };
+        format!("{word}{}", self.option_words())
     }
 
     fn resume(&self, kind: JobKind, path: &Path) -> String {
@@ -156,7 +164,9 @@ fn before_going_on(cause: &InterruptCause) -> &'static str {
         InterruptCause::Io { .. } => "check the disk (`dmesg`, `smartctl`), then ",
         InterruptCause::Journal { .. } => "check the disk that holds the journal and its free space, then ",
         InterruptCause::ChangedByOthers { .. } => "stop whatever writes to the file, then ",
-        InterruptCause::Damaged(_) => "put the damaged bytes back from a backup if you have one, then ",
+        InterruptCause::Damaged(_) => {
+            "put the damaged bytes back from a backup, or add --accept-damage if there is none, then "
+        }
         InterruptCause::Worker(_) => "this is a fault of pageseal, please report it; nothing is lost: ",
         _ => "",
     }
@@ -476,10 +486,16 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         Damage::Chunk { .. } | Damage::Chunks { .. } => of_damaged_chunks(damage, path, situation),
         Damage::Padding { .. } => "somebody wrote into the file: restore a backup".into(),
         Damage::NeitherOldNorNew { .. } | Damage::Ambiguous { .. } => {
-            "keep file and journal as they are and copy both before trying anything else; restore that block from a \
-             backup"
+            "keep file and journal as they are and copy both before trying anything else; find the journal and the file of the \
+             same moment, or restore that block from a backup"
                 .into()
         }
+        Damage::InNeitherForm { .. } => format!(
+            "nothing was changed: put back the journal and the file of the same moment, or those bytes from a backup; if there is \
+             neither, `pageseal {0} --accept-damage {1}{file}` goes on without those chunks",
+            situation.command,
+            situation.continuation_words()
+        ),
         Damage::NotAsClaimed { .. } | Damage::Length { .. } => {
             "find the journal and the file of the same moment (was one of them copied or restored?)".into()
         }

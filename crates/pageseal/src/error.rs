@@ -511,6 +511,19 @@ pub enum Damage {
         /// Offset in bytes.
         offset: u64,
     },
+    /// Chunks outside of the windows in flight are in neither form.
+    #[error(
+        "{count} chunk(s) are neither sealed nor what they were, the first is chunk {first_chunk} at offset {offset}: damaged, \
+         changed by somebody, or journal and file are not of the same moment"
+    )]
+    InNeitherForm {
+        /// How many.
+        count: u64,
+        /// Index of the first.
+        first_chunk: u64,
+        /// Its offset in bytes.
+        offset: u64,
+    },
     /// The padding between data and trailer is not zero.
     #[error("the padding after the data at offset {offset} is not zero")]
     Padding {

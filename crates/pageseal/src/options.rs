@@ -153,4 +153,8 @@ pub struct ResumeOptions {
     pub journal: Option<PathBuf>,
     /// The explicit word that continuing a *decrypt* needs.
     pub decrypt: bool,
+    /// Go on although chunks are in neither form: damaged, changed by somebody, or half stored by a run that the journal does not
+    /// know, which only the right journal can mend. Chunks to be sealed are sealed as they are; a job that opens stops at one that
+    /// does not open.
+    pub accept_damage: bool,
 }

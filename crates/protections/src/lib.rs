@@ -50,11 +50,13 @@ pub enum Protection {
     SameMount,
     /// A file is synced once more when it has got its name; off: only its folder is.
     LinkSync,
+    /// Whether a journal is of the file's own time is asked before its windows in flight are settled; off: after.
+    AskBeforeSettling,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 18] = [
+    pub const ALL: [Protection; 19] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -73,6 +75,7 @@ impl Protection {
         Protection::KnownCaches,
         Protection::SameMount,
         Protection::LinkSync,
+        Protection::AskBeforeSettling,
     ];
 
     /// The name that [`VARIABLE`] takes.
@@ -97,6 +100,7 @@ impl Protection {
             Protection::KnownCaches => "known-caches",
             Protection::SameMount => "same-mount",
             Protection::LinkSync => "link-sync",
+            Protection::AskBeforeSettling => "ask-before-settling",
         }
     }
 }

@@ -27,6 +27,12 @@ impl Ledger {
         }
     }
 
+    /// Notes what another knows.
+    pub fn merge(&mut self, other: Ledger) {
+        self.reused = self.reused.or(other.reused);
+        other.tags.into_iter().for_each(|(nonce, tag)| self.note(nonce, tag));
+    }
+
     /// Whether nothing was sealed so far.
     pub fn is_empty(&self) -> bool {
         self.tags.is_empty()
@@ -83,6 +89,14 @@ pub struct Past {
     pub ledger: Ledger,
     /// File and job keys.
     pub secrets: Vec<[u8; 32]>,
+}
+
+impl Past {
+    /// What happened to two copies of one file.
+    pub fn merge(&mut self, other: Past) {
+        self.ledger.merge(other.ledger);
+        self.secrets.extend(other.secrets);
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

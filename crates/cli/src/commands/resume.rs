@@ -18,7 +18,8 @@ pub fn run_resume(arguments: &ResumeArguments, session: &Session) -> Result<Exit
     let continuation = &arguments.continuation;
     let options = options(continuation, arguments.decrypt)?;
     let identities = identities(&continuation.keys)?;
-    let each_file = each_file("resume", continuation, session);
+    let mut each_file = each_file("resume", continuation, session);
+    each_file.situation.decrypt_word = arguments.decrypt;
     Ok(each_file.run(slice::from_ref(&continuation.file), |file, control| {
         let report = pageseal::resume(file, &identities, &options, control)?;
         Ok(JobDone { report, in_place: true })
@@ -43,6 +44,7 @@ fn options(arguments: &ContinuationArguments, decrypt: bool) -> Result<ResumeOpt
         threads: arguments.run.threads,
         journal: arguments.journal.clone(),
         decrypt,
+        accept_damage: arguments.accept_damage,
     })
 }
 

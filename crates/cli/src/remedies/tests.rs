@@ -83,6 +83,7 @@ fn damages() -> Vec<Damage> {
         Damage::NeitherOldNorNew { chunk: 0, offset: 0 },
         Damage::Ambiguous { chunk: 0, offset: 0 },
         Damage::NotAsClaimed { chunk: 0, offset: 0 },
+        Damage::InNeitherForm { count: 1, first_chunk: 0, offset: 0 },
         Damage::Padding { offset: 0 },
         Damage::JournalMissing { journal: "j".into() },
         Damage::Journal { what: what() },

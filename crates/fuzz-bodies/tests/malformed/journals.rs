@@ -56,6 +56,8 @@ fn wrong_files() -> Vec<Vector> {
     byte[7] ^= 1;
     let mut unrecorded = journal();
     unrecorded[RING..].fill(0);
+    let mut unrecorded_chunk = interrupted();
+    unrecorded_chunk[7] ^= 1;
     let mut no_superblocks = interrupted();
     no_superblocks[4096] = 0;
     no_superblocks[61440] = 0;
@@ -75,8 +77,14 @@ fn wrong_files() -> Vec<Vector> {
         with(
             "record-gone-chunk-sealed",
             interrupted(),
-            unrecorded,
+            unrecorded.clone(),
             "Damaged NotAsClaimed { chunk: 0, offset: 0",
+        ),
+        with(
+            "record-gone-chunk-changed",
+            unrecorded_chunk,
+            unrecorded,
+            "Damaged InNeitherForm { count: 1, first_chunk: 0, offset: 0",
         ),
         with("file-without-superblocks", no_superblocks, journal(), "Refused ForeignJournal"),
         with("file-at-rest", sealed_state, journal(), "Refused StaleJournal"),

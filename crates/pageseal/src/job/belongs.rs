@@ -24,18 +24,17 @@ pub(super) fn check_belongs(
     let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
     let len = data.len().map_err(unreadable)?;
     let (plain_len, sealed_len) = (geometry.data_len(), geometry.sealed_len());
-    let growing = header.job == JobKind::Encrypt && matches!(phase.phase, Phase::Created | Phase::Grown);
+    let growing = is_growing(header, phase);
     let fits = match phase.phase {
-        Phase::Truncating if growing_was_undone(header, phase) => (plain_len..=sealed_len).contains(&len),
-        Phase::Truncating => len == plain_len || len == sealed_len,
         _ if growing => (plain_len..=sealed_len).contains(&len),
+        Phase::Truncating => len == plain_len || len == sealed_len,
         _ => len == sealed_len,
     };
     if !fits {
         let damage = Damage::Length { found_bytes: len, expected_bytes: sealed_len };
         return Err(OpenError::Damaged { path: target.path.clone(), damage }.into());
     }
-    if growing || (phase.phase == Phase::Truncating && growing_was_undone(header, phase)) {
+    if growing {
         return check_trailer_is_ours(target, place, data, len, header.inode, unlocked);
     }
     if len == plain_len {
@@ -49,9 +48,13 @@ pub(super) fn check_belongs(
     check_superblocks(target, place, data, header, phase, unlocked)
 }
 
-/// A rollback that began before the encrypt had written its trailer: no chunk was ever converted.
-pub(super) fn growing_was_undone(header: &JournalHeader, phase: &PhaseRecord) -> bool {
-    header.job == JobKind::Encrypt && phase.direction == Direction::Backward && phase.window_sequence == 0
+/// Whether no chunk was ever converted, because the encrypt had not written its trailer yet: when it was stopped, or when it was
+/// taken back.
+pub(super) fn is_growing(header: &JournalHeader, phase: &PhaseRecord) -> bool {
+    let undone = phase.phase == Phase::Truncating
+        && phase.direction == Direction::Backward
+        && phase.window_sequence == 0;
+    header.job == JobKind::Encrypt && (undone || matches!(phase.phase, Phase::Created | Phase::Grown))
 }
 
 /// Before RUNNING every sector behind the data must be zeros or what this very job writes there (a write may be torn at sectors);

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::Scope;
 
 use pageseal_format::TableEntry;
-use pageseal_format::journal::{Direction, RecordKind, WindowRecord};
+use pageseal_format::journal::{ChunkRecord, Direction, JobKind, RecordKind, WindowRecord};
 use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal, JournalError, RingSlot, SettledMark, WindowPlan};
 use pageseal_storage::Storage;
@@ -17,7 +17,7 @@ use super::context::{JobContext, Keeps, SYNCING, Side, io_cause};
 use super::convert::{self, empty_chunks, punch_holes, write_data};
 use super::handover::Handover;
 use super::read_ahead::ReadAhead;
-use super::rebuild::rebuild;
+use super::rebuild::{prove, rebuild};
 use super::steps::timed;
 use super::workers::{Parts, Tile, Tiles};
 use crate::control::{Control, Notice, Step};
@@ -324,6 +324,7 @@ fn store_window(job: &JobContext, ready: ReadyWindow) -> Result<StoredWindow, In
     let (first, count) = (record.first_chunk, record.chunks.len() as u64);
     let step = job.workers.chunks_per_tile(job.geometry.chunk_len_bytes());
     let items = count.div_ceil(step);
+    announce(job, record, &[])?;
     let entries = match (kept, &job.keeps) {
         (Some(tile), Keeps::Windows(tiles)) => store_kept(job, record, tile, tiles)?,
         (Some(mut tile), Keeps::Sealed(tiles)) => {
@@ -399,10 +400,38 @@ pub(crate) fn recover_window(
 ) -> Result<SettledMark, InterruptCause> {
     let record = window.record();
     let (first, count) = (record.first_chunk, record.chunks.len() as u64);
+    // A torn block of the table has no hints to keep.
+    announce(job, record, &read_entries(job, first, count).unwrap_or_default())?;
     let entries =
         job.workers.for_each(count, |item, tile| rebuild(job, journal, &window, first + item, tile))?;
     write_entries(job, record.direction, first, &entries)?;
     settle(job, StoredWindow(window), &mut Behind::default())
+}
+
+/// Whether [`recover_window`] will succeed, as far as the bytes decide it. Stores nothing.
+pub(crate) fn prove_window(
+    job: &JobContext,
+    journal: &Journal,
+    window: &CommittedWindow,
+) -> Result<(), InterruptCause> {
+    let (first, count) = chunks_of(window);
+    job.workers.for_each(count, |item, tile| prove(job, journal, window, first + item, tile)).map(drop)
+}
+
+/// Says in the table, before the first chunk of a window is stored that was never sealed, that this is about to happen: by entries
+/// without a tag. Else nothing in the file would tell chunks that are half stored from plaintext, if a journal is laid beside it that
+/// does not know of the window. Best effort: it is not synced before the store. `found` is what recovery needs to be kept.
+fn announce(job: &JobContext, record: &WindowRecord, found: &[TableEntry]) -> Result<(), InterruptCause> {
+    let never_sealed = job.kind == JobKind::Encrypt && record.direction == Direction::Forward;
+    if !never_sealed {
+        return Ok(());
+    }
+    let announced = |(number, chunk): (usize, &ChunkRecord)| match found.get(number) {
+        Some(entry) if entry.nonce == chunk.new.nonce => *entry,
+        _ => TableEntry { tag: [0; 32], ..chunk.new },
+    };
+    let entries: Vec<_> = record.chunks.iter().enumerate().map(announced).collect();
+    write_entries(job, record.direction, record.first_chunk, &entries)
 }
 
 /// Waits for the medium where the job promises that; only then does the window count as settled.

@@ -7,7 +7,7 @@ use pageseal_format::limits::BLOCK;
 use pageseal_journal::{CommittedWindow, Journal};
 use pageseal_protections::{Protection, is_on};
 use pageseal_storage::STORE_UNIT_BYTES;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::context::{JobContext, Side};
 use super::convert::{
@@ -31,23 +31,10 @@ pub(crate) fn rebuild(
 ) -> Result<TableEntry, InterruptCause> {
     let record = window.record();
     let (_, to) = job.sides(record.direction);
-    let planned = &record.chunks[(chunk - record.first_chunk) as usize];
     let offset = job.geometry.chunk_offset(chunk);
-    let len = job.geometry.chunk_len(chunk) as usize;
-    let (buffer, spare) = tile.pair(job.geometry.chunk_len_bytes() as usize);
-    let (buffer, spare) = (&mut buffer[..len], &mut spare[..len]);
-    if from_payload(job, journal, window, chunk, buffer)? {
-        refuse_foreign(job, window, chunk, buffer, spare)?;
-    } else {
-        read_data(job, buffer, offset)?;
-        let is_whole = from_whole_form(job, window, chunk, buffer, spare)?;
-        if !is_whole && is_on(Protection::FingerprintCheck) {
-            from_mixture(job, window, chunk, buffer)?;
-        }
-    }
-    if is_on(Protection::FingerprintCheck) {
-        check_fingerprints(job, record, chunk, buffer)?;
-    }
+    let (buffer, spare) = tile_pair(job, chunk, tile);
+    recover_plaintext(job, journal, window, chunk, buffer, spare)?;
+    let planned = planned(window, chunk);
     let entry = finish_chunk(job, to, chunk, &planned.new, buffer)?;
     if is_on(Protection::RestoreOnRecovery) || looks_different(job, buffer, offset, spare)? {
         write_data(job, buffer, offset)?;
@@ -55,6 +42,76 @@ pub(crate) fn rebuild(
     punch_holes(job, empty_chunks(job, record, chunk, 1, buffer));
     buffer.zeroize();
     Ok(entry)
+}
+
+/// Whether [`rebuild`] will recover the chunk. Stores nothing.
+pub(crate) fn prove(
+    job: &JobContext,
+    journal: &Journal,
+    window: &CommittedWindow,
+    chunk: u64,
+    tile: &mut Tile,
+) -> Result<(), InterruptCause> {
+    let (buffer, spare) = tile_pair(job, chunk, tile);
+    refuse_other_run(job, window, chunk, buffer)?;
+    recover_plaintext(job, journal, window, chunk, buffer, spare)?;
+    buffer.zeroize();
+    Ok(())
+}
+
+/// A chunk that opens under an entry of the table that is not the record's was sealed by a run that this journal does not know:
+/// the file, or a copy of it, went on with another journal.
+fn refuse_other_run(
+    job: &JobContext,
+    window: &CommittedWindow,
+    chunk: u64,
+    buffer: &mut [u8],
+) -> Result<(), InterruptCause> {
+    // A torn table block may not even parse.
+    let Ok(entries) = read_entries(job, chunk, 1) else { return Ok(()) };
+    let planned = planned(window, chunk);
+    let is_known = |entry: &TableEntry| [planned.old.nonce, planned.new.nonce].contains(&entry.nonce);
+    for entry in entries.iter().filter(|entry| entry.tag != [0; 32] && !is_known(entry)) {
+        let offset = job.geometry.chunk_offset(chunk);
+        read_data(job, buffer, offset)?;
+        let mut opened = Zeroizing::new(buffer.to_vec());
+        let opens = job.keys.chunk.open_in_place(&job.meta(chunk, entry), &entry.tag, &mut opened).is_ok();
+        if opens && opened[..] != *buffer {
+            return Err(InterruptCause::Damaged(Damage::NotAsClaimed { chunk, offset }));
+        }
+    }
+    Ok(())
+}
+
+/// Two buffers of the chunk's length.
+fn tile_pair<'t>(job: &JobContext, chunk: u64, tile: &'t mut Tile) -> (&'t mut [u8], &'t mut [u8]) {
+    let len = job.geometry.chunk_len(chunk) as usize;
+    let (buffer, spare) = tile.pair(job.geometry.chunk_len_bytes() as usize);
+    (&mut buffer[..len], &mut spare[..len])
+}
+
+/// The chunk's plaintext, from whatever is in the file and the journal.
+fn recover_plaintext(
+    job: &JobContext,
+    journal: &Journal,
+    window: &CommittedWindow,
+    chunk: u64,
+    buffer: &mut [u8],
+    spare: &mut [u8],
+) -> Result<(), InterruptCause> {
+    if from_payload(job, journal, window, chunk, buffer)? {
+        refuse_foreign(job, window, chunk, buffer, spare)?;
+    } else {
+        read_data(job, buffer, job.geometry.chunk_offset(chunk))?;
+        let is_whole = from_whole_form(job, window, chunk, buffer, spare)?;
+        if !is_whole && is_on(Protection::FingerprintCheck) {
+            from_mixture(job, window, chunk, buffer)?;
+        }
+    }
+    if is_on(Protection::FingerprintCheck) {
+        check_fingerprints(job, window.record(), chunk, buffer)?;
+    }
+    Ok(())
 }
 
 /// Whether the file shows other bytes. What it shows proves nothing, so only the mutation check asks.
@@ -108,7 +165,7 @@ fn refuse_foreign(
         if job.sides(window.record().direction).1 == Side::Sealed { &planned.new } else { &planned.old };
     let offset = job.geometry.chunk_offset(chunk);
     read_data(job, stored, offset)?;
-    let mut sealed = zeroize::Zeroizing::new(plaintext.to_vec());
+    let mut sealed = Zeroizing::new(plaintext.to_vec());
     // The ciphertext that the log has, under the same nonce.
     let _tag = job.keys.chunk.seal_in_place(&job.meta(chunk, entry), &mut sealed);
     let foreign = (0..stored.len()).find(|&at| stored[at] != plaintext[at] && stored[at] != sealed[at]);

@@ -1,5 +1,5 @@
-//! What a resumed job does before it goes on: windows in flight are settled, and what an earlier run claims to have done
-//! is proved where a forged or outdated claim could destroy data.
+//! What a resumed job does before it goes on: what an earlier run claims to have done is proved, because a forged or outdated
+//! claim could destroy data; then windows in flight are settled.
 
 use std::ops::Range;
 
@@ -9,9 +9,9 @@ use pageseal_journal::{CommittedWindow, SettledMark};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::active::ActiveJob;
-use super::context::{JobContext, SYNCING, io_cause};
+use super::context::{JobContext, SYNCING, Side, io_cause};
 use super::convert::read_data;
-use super::pipeline::{read_entries, recover_window};
+use super::pipeline::{prove_window, read_entries, recover_window};
 use super::workers::Tile;
 use crate::control::{Control, Stage};
 use crate::error::{Damage, InterruptCause};
@@ -47,120 +47,150 @@ pub(crate) fn settle_in_flight(
     Ok(mark)
 }
 
-/// Refuses a journal of an earlier time than the file, or of a later one: it would have chunks sealed twice, or the table
-/// thrown away that some still need. `watermark` is that after the windows in flight.
+/// Refuses a journal of another time than the file, an earlier or a later one: it would have chunks sealed twice, or left as they
+/// are, or the table thrown away that some still need. **Reads only**, and so comes before anything is stored: what is refused
+/// stays as it is, and fits its right partner.
 ///
-/// An encrypt: nothing from the watermark on may be sealed, whichever way the job goes on, and if it goes on forward nothing
-/// below may be plain. A decrypt that goes on: nothing below the watermark may be sealed. A decrypt that is undone: nothing below
-/// the watermark may be sealed, and nothing from it on plain. A chunk without a table entry was never sealed. Where nothing may be
-/// plain, a chunk that is neither is noted as damage.
+/// Each chunk must be what the journal says: below the watermark in the form that the job leads to, above it in the one that it
+/// comes from, whichever way the job goes now; and in a window in flight recoverable by its record, which is tried. A chunk in the
+/// other form proves that file and journal are of different times. One in neither form is damaged, or was changed, or is half
+/// stored by a run that this journal does not know: only with `accepts_damage` does the job go on then.
 pub(crate) fn refuse_outdated(
     job: &mut ActiveJob,
-    direction: Direction,
-    watermark: u64,
+    in_flight: &[CommittedWindow],
+    settled: &SettledMark,
+    demand: Demand,
     control: &Control<'_>,
 ) -> Result<(), InterruptCause> {
-    let chunks = job.context.geometry.chunk_count();
-    match (job.context.kind, direction) {
-        (JobKind::Encrypt, Direction::Forward) => {
-            refuse_plain(job, 0..watermark, control)?;
-            refuse_sealed(job, watermark..chunks, control)
-        }
-        (JobKind::Encrypt, Direction::Backward) => refuse_sealed(job, watermark..chunks, control),
-        (JobKind::Decrypt, Direction::Forward) => refuse_sealed(job, 0..watermark, control),
-        (JobKind::Decrypt, Direction::Backward) => {
-            refuse_sealed(job, 0..watermark, control)?;
-            refuse_plain(job, watermark..chunks, control)
+    let context = &job.context;
+    let (mut low, mut high) = (settled.watermark(), settled.watermark());
+    for window in in_flight {
+        check_cancelled(control)?;
+        prove_window(context, &job.journal, window)?;
+        let record = window.record();
+        low = low.min(record.first_chunk);
+        high = high.max(record.first_chunk + record.chunks.len() as u64);
+    }
+    let has_entries_below = has_entries_below(context, demand.direction, settled);
+    let (from, to) = context.sides(Direction::Forward);
+    let mut neither = Vec::new();
+    for (chunks, form) in [(0..low, to), (high..context.geometry.chunk_count(), from)] {
+        let found = find_in_neither_form(context, chunks, form, has_entries_below, control)?;
+        neither.extend(found.into_iter().map(|chunk| (chunk, form)));
+    }
+    let Some(&(first_chunk, _)) = neither.first() else { return Ok(()) };
+    if !demand.accepts_damage {
+        let (count, offset) = (neither.len() as u64, context.geometry.chunk_offset(first_chunk));
+        return Err(InterruptCause::Damaged(Damage::InNeitherForm { count, first_chunk, offset }));
+    }
+    if demand.ends == Side::Sealed {
+        // Plaintext that somebody changed will be sealed as it is; what should be sealed and does not open stays damaged.
+        let sealed = neither.iter().filter(|(_, form)| *form == Side::Sealed);
+        job.note_damage(&sealed.map(|(chunk, _)| *chunk).collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+/// What the caller wants of a continued job.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand {
+    /// Which way the journal says that the job goes.
+    pub(crate) direction: Direction,
+    /// The form that the file will have.
+    pub(crate) ends: Side,
+    /// Whether it may go on although chunks are in neither form.
+    pub(crate) accepts_damage: bool,
+}
+
+/// The chunk from which on an encrypt has not sealed any yet, so that they may have no entries. Each window is one in the order of
+/// sequences; so if some were sealed and some of them opened again, their number and where that led tell how far it had come.
+fn has_entries_below(context: &JobContext, direction: Direction, settled: &SettledMark) -> u64 {
+    let at = settled.watermark();
+    match (context.kind, direction) {
+        (JobKind::Decrypt, _) => context.geometry.chunk_count(),
+        (JobKind::Encrypt, Direction::Forward) => at,
+        (JobKind::Encrypt, Direction::Backward) => {
+            let windows = (settled.sequence() + at.div_ceil(context.window_chunks)) / 2;
+            windows.saturating_mul(context.window_chunks).min(context.geometry.chunk_count())
         }
     }
 }
 
-/// Refuses to call a file sealed in which one of the chunks is the plaintext of its entry, or was never sealed. A chunk that is
-/// neither is lost already, whatever is done now: the job may end, and says so then (see [`ActiveJob::note_damage`]).
-pub(crate) fn refuse_plain(
-    job: &mut ActiveJob,
-    chunks: Range<u64>,
-    control: &Control<'_>,
-) -> Result<(), InterruptCause> {
-    let context = &job.context;
-    let damaged = for_each_chunk(context, chunks, control, |chunk, entry, bytes| {
-        let cipher = &context.keys.chunk;
-        let meta = context.meta(chunk, entry);
-        let mut opened = Zeroizing::new(bytes.to_vec());
-        if cipher.open_in_place(&meta, &entry.tag, &mut opened).is_ok() {
-            return Ok(None);
-        }
-        // The ciphertext stays in the tile, so the nonce is not used twice outside of the process.
-        if is_unused(entry) || cipher.seal_in_place(&meta, bytes) == entry.tag {
-            return Err(not_as_claimed(context, chunk));
-        }
-        Ok(Some(chunk))
-    })?;
-    job.note_damage(&damaged.into_iter().flatten().collect::<Vec<_>>());
-    Ok(())
+fn check_cancelled(control: &Control<'_>) -> Result<(), InterruptCause> {
+    if control.cancellation.is_cancelled() { Err(InterruptCause::Cancelled) } else { Ok(()) }
 }
 
-/// Refuses to go on if one of the chunks still opens under its table entry: then throwing the table away would destroy it.
-/// Without this, an outdated journal laid beside a sealed file could have it truncated to bare ciphertext. A chunk that
-/// does *not* open loses nothing with the table, also when somebody changed its plaintext meanwhile.
-pub(crate) fn refuse_sealed(
-    job: &ActiveJob,
-    chunks: Range<u64>,
-    control: &Control<'_>,
-) -> Result<(), InterruptCause> {
-    let context = &job.context;
-    for_each_chunk(context, chunks, control, |chunk, entry, bytes| {
-        if is_unused(entry) {
-            return Ok(());
-        }
-        let mut opened = Zeroizing::new(bytes.to_vec());
-        let meta = context.meta(chunk, entry);
-        let opens = context.keys.chunk.open_in_place(&meta, &entry.tag, &mut opened).is_ok();
-        // A chunk of a few bytes can be the same in both forms: then nothing is lost with the entry.
-        if opens && opened[..] != *bytes { Err(not_as_claimed(context, chunk)) } else { Ok(()) }
-    })
-    .map(|_| ())
-}
-
-/// Whether no chunk was ever sealed under this entry.
-fn is_unused(entry: &TableEntry) -> bool {
-    entry.nonce == [0; 24] && entry.tag == [0; 32]
-}
-
-fn not_as_claimed(context: &JobContext, chunk: u64) -> InterruptCause {
-    let offset = context.geometry.chunk_offset(chunk);
-    InterruptCause::Damaged(Damage::NotAsClaimed { chunk, offset })
-}
-
-/// Reads chunks and their entries, and looks at each in a tile, which is wiped.
-fn for_each_chunk<T: Send>(
+/// The chunks of the range that are in neither form. One that is in the other form than it should be is an error.
+fn find_in_neither_form(
     context: &JobContext,
     chunks: Range<u64>,
+    form: Side,
+    has_entries_below: u64,
     control: &Control<'_>,
-    look: impl Fn(u64, &TableEntry, &mut [u8]) -> Result<T, InterruptCause> + Sync,
-) -> Result<Vec<T>, InterruptCause> {
+) -> Result<Vec<u64>, InterruptCause> {
     let geometry = &context.geometry;
-    let mut seen = Vec::new();
+    let mut neither = Vec::new();
     if chunks.is_empty() {
-        return Ok(seen);
+        return Ok(neither);
     }
     let total = geometry.bytes_of_chunks(chunks.start, chunks.end - chunks.start).1;
     control.progress.stage(Stage::Verifying, total, 0);
     let mut first = chunks.start;
     while first < chunks.end {
+        check_cancelled(control)?;
         let count = BATCH_CHUNKS.min(chunks.end - first);
         let entries = read_entries(context, first, count)?;
         let look_at = |item: u64, tile: &mut Tile| {
             let (chunk, entry) = (first + item, &entries[item as usize]);
+            // Most of a file that is being sealed for the first time.
+            if form == Side::Plain && chunk >= has_entries_below && *entry == TableEntry::default() {
+                return Ok(None);
+            }
             let buffer = tile.slice(geometry.chunk_len(chunk) as usize);
             read_data(context, buffer, geometry.chunk_offset(chunk))?;
-            let result = look(chunk, entry, buffer);
+            let is_as_claimed = has_form(context, chunk, entry, form, buffer);
             buffer.zeroize();
-            result
+            Ok((!is_as_claimed?).then_some(chunk))
         };
-        seen.extend(context.workers.for_each(count, look_at)?);
+        neither.extend(context.workers.for_each(count, look_at)?.into_iter().flatten());
         control.progress.advance(geometry.bytes_of_chunks(first, count).1);
         first += count;
     }
-    Ok(seen)
+    Ok(neither)
+}
+
+/// Whether a chunk has the form that it should have; an error if it has the other one. A chunk of a few bytes can be the same in
+/// both. *Sealed* means that it opens under its entry, *plain* that sealing it with the nonce of its entry gives the entry's tag.
+fn has_form(
+    context: &JobContext,
+    chunk: u64,
+    entry: &TableEntry,
+    form: Side,
+    bytes: &[u8],
+) -> Result<bool, InterruptCause> {
+    // A window whose store has begun (see `pipeline::announce`), or one that was never sealed.
+    if entry.tag == [0; 32] {
+        return Err(not_as_claimed(context, chunk));
+    }
+    let cipher = &context.keys.chunk;
+    let meta = context.meta(chunk, entry);
+    let opens = || {
+        let mut copy = Zeroizing::new(bytes.to_vec());
+        cipher.open_in_place(&meta, &entry.tag, &mut copy).is_ok()
+    };
+    // The ciphertext stays in here, so the nonce is not used twice outside of the process.
+    let seals = || cipher.seal_in_place(&meta, &mut Zeroizing::new(bytes.to_vec())) == entry.tag;
+    let (is_right, is_other): (bool, &dyn Fn() -> bool) = match form {
+        Side::Sealed => (opens(), &seals),
+        Side::Plain => (seals(), &opens),
+    };
+    if !is_right && is_other() {
+        return Err(not_as_claimed(context, chunk));
+    }
+    Ok(is_right)
+}
+
+fn not_as_claimed(context: &JobContext, chunk: u64) -> InterruptCause {
+    let offset = context.geometry.chunk_offset(chunk);
+    InterruptCause::Damaged(Damage::NotAsClaimed { chunk, offset })
 }

@@ -8,11 +8,12 @@ use pageseal_format::journal::{
 };
 use pageseal_format::{FileState, Superblock};
 use pageseal_journal::{Replay, SettledMark};
+use pageseal_protections::{Protection, is_on};
 use pageseal_storage::mount::mount_point_of;
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{context, refuse_beyond_size_limit, storage};
-use super::belongs::{check_belongs, growing_was_undone};
+use super::belongs::{check_belongs, is_growing};
 use super::caches::{Caches, Since};
 use super::journal_file::journal_place;
 use super::plan::{Io, io_to_resume};
@@ -173,7 +174,7 @@ pub(crate) fn continue_on(
         found_damage: None,
         started,
     };
-    continue_job(job, unlocked.replay, &unlocked.slots, wish, control)
+    continue_job(job, unlocked.replay, &unlocked.slots, wish, options.accept_damage, control)
 }
 
 /// A killed job has written into the file for so long at most after it wrote into its journal.
@@ -265,11 +266,12 @@ fn continue_job(
     replay: Replay,
     slots: &[u8],
     wish: Wish,
+    accepts_damage: bool,
     control: &Control<'_>,
 ) -> Result<JobReport, JobError> {
     let phase = replay.phase;
     let (direction, watermark) = (phase.direction, replay.watermark);
-    let result = go_through_phases(&mut job, replay, slots, wish, control);
+    let result = go_through_phases(&mut job, replay, slots, wish, accepts_damage, control);
     match result {
         Ok(Next::Run(direction, mark)) => job.run(direction, mark, control),
         Ok(Next::Names(direction)) => finish::settle_names(job, direction, control),
@@ -294,12 +296,22 @@ fn go_through_phases(
     replay: Replay,
     slots: &[u8],
     wish: Wish,
+    accepts_damage: bool,
     control: &Control<'_>,
 ) -> Result<Next, InterruptCause> {
     let Replay { phase, in_flight, .. } = replay;
     let start = job.journal.settled_at_start();
     let forward = phase.direction == Direction::Forward;
     let table_is_there = job.context.running_len == job.context.geometry.sealed_len();
+    let direction = phase.direction;
+    let end = if wish == Wish::Backward { Direction::Backward } else { direction };
+    let demand = recover::Demand { direction, ends: job.context.sides(end).1, accepts_damage };
+    // Where the table is not there yet, or not any more, `check_belongs` has looked at all that tells something.
+    let can_ask = table_is_there && !is_growing(&job.header, &phase);
+    let asks_first = is_on(Protection::AskBeforeSettling);
+    if can_ask && asks_first {
+        recover::refuse_outdated(job, &in_flight, &start, demand, control)?;
+    }
     if table_is_there {
         finish::restore_superblocks(&*job.context.data, &job.context.geometry)?;
     }
@@ -309,12 +321,6 @@ fn go_through_phases(
             return Ok(Next::Names(Direction::Backward));
         }
         (Phase::Created | Phase::Grown, _) => {
-            if wish == Wish::Backward {
-                // An encrypt was taken back above, so this is a decrypt. Nothing was opened yet, says the journal; one of an
-                // earlier time, or one whose newer phase rotted, would have plaintext called sealed.
-                let chunks = 0..job.context.geometry.chunk_count();
-                recover::refuse_plain(job, chunks, control)?;
-            }
             match job.context.kind {
                 JobKind::Encrypt => encrypt::grow(job, slots)?,
                 JobKind::Decrypt => decrypt::mark_running(job)?,
@@ -328,24 +334,16 @@ fn go_through_phases(
         _ => {}
     }
     let mark = recover::settle_in_flight(job, in_flight, start, control)?;
+    if can_ask && !asks_first {
+        recover::refuse_outdated(job, &[], &mark, demand, control)?;
+    }
     match (phase.phase, wish) {
         (Phase::DataDone | Phase::Truncating, _) if !(forward && wish == Wish::Backward) => {
-            let ends_plain = job.context.sides(phase.direction).1 == super::context::Side::Plain;
-            let chunks = 0..job.context.geometry.chunk_count();
-            if !ends_plain {
-                recover::refuse_plain(job, chunks, control)?;
-            } else if table_is_there && !growing_was_undone(&job.header, &phase) {
-                recover::refuse_sealed(job, chunks, control)?;
-            }
             job.rest(phase.direction, &mark)?;
             Ok(Next::Names(phase.direction))
         }
-        (_, Wish::Backward) if forward => {
-            recover::refuse_outdated(job, Direction::Backward, mark.watermark(), control)?;
-            reverse(job, mark)
-        }
+        (_, Wish::Backward) if forward => reverse(job, mark),
         _ => {
-            recover::refuse_outdated(job, phase.direction, mark.watermark(), control)?;
             job.set_phase(Phase::Running, phase.direction, true, &mark)?;
             Ok(Next::Run(phase.direction, mark))
         }

@@ -68,6 +68,8 @@ pub enum Only {
     Faults,
     /// Another process at the file
     Meddling,
+    /// A file and a journal of different moments
+    Pairs,
 }
 
 impl From<Only> for Runs {
@@ -76,6 +78,7 @@ impl From<Only> for Runs {
             Only::Crashes => Runs::Crashes,
             Only::Faults => Runs::Faults,
             Only::Meddling => Runs::Meddling,
+            Only::Pairs => Runs::Pairs,
         }
     }
 }

@@ -63,6 +63,7 @@ fn runs_for(protection: Protection) -> &'static [&'static str] {
     match protection {
         Protection::TileRecheck | Protection::NonceRule => &["--only", "meddling"],
         Protection::RestoreOnRecovery | Protection::SayLost => &["--only", "faults"],
+        Protection::AskBeforeSettling => &["--only", "pairs"],
         _ => &["--only", "crashes"],
     }
 }

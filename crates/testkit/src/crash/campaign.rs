@@ -12,7 +12,7 @@ use super::scenario::{Cell, Scenario};
 use super::site::Keys;
 use super::start::Start;
 use super::tally::Tally;
-use super::{faults, meddling};
+use super::{faults, meddling, pairs};
 use crate::disk::MissingSync;
 
 /// What a campaign does.
@@ -76,6 +76,8 @@ pub enum Runs {
     Faults,
     /// Another process at the file.
     Meddling,
+    /// A file and a journal of different moments.
+    Pairs,
 }
 
 /// Runs with faults for each seed.
@@ -110,7 +112,10 @@ pub fn play_seed(
             faults::play(&start, keys, tally, number)?;
         }
     }
-    if wants(Runs::Meddling) { meddling::play(&start, keys, tally) } else { Ok(()) }
+    if wants(Runs::Meddling) {
+        meddling::play(&start, keys, tally)?;
+    }
+    if wants(Runs::Pairs) { pairs::play(&start, keys, tally) } else { Ok(()) }
 }
 
 /// A job that counts on the caches is refused, with nothing changed, where nothing tells whether they are the same. One that

@@ -220,7 +220,7 @@ const DIRECT_KILLS: u64 = 2;
 
 /// What a process leaves that is killed at this operation: a write past the cache may still be on its way, another may have done whole pages of it, a store into a mapping any
 /// bytes, or those up to some place if it goes in order.
-fn killed_states(moment: &Moment, generator: &mut Generator) -> Vec<((u8, u64), State)> {
+pub(super) fn killed_states(moment: &Moment, generator: &mut Generator) -> Vec<((u8, u64), State)> {
     let mut states = vec![((0, 0), moment.after.clone())];
     let (Operation::Write { inode, offset, bytes, how }, Some(before)) = (&moment.operation, &moment.before)
     else {

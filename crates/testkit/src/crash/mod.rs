@@ -4,6 +4,7 @@ mod campaign;
 mod explore;
 mod faults;
 mod meddling;
+mod pairs;
 mod scenario;
 mod site;
 mod start;

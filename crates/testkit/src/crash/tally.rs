@@ -15,6 +15,7 @@ pub struct Tally {
     seen: Vec<Mutex<HashSet<u64>>>,
     faulted: AtomicU64,
     meddled: AtomicU64,
+    pairs: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -33,6 +34,7 @@ impl Default for Tally {
             seen: (0..PARTS).map(|_| Mutex::default()).collect(),
             faulted: AtomicU64::new(0),
             meddled: AtomicU64::new(0),
+            pairs: AtomicU64::new(0),
         }
     }
 }
@@ -63,6 +65,11 @@ impl Tally {
     /// Counts a run with which somebody meddled.
     pub fn count_meddled(&self) {
         self.meddled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a file and a journal of different moments.
+    pub fn count_pair(&self) {
+        self.pairs.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Distinct states.
@@ -109,12 +116,13 @@ impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} distinct states, {} recoveries ({} said to be lost, as promised), {} runs with faults, {} meddled with",
+            "{} distinct states, {} recoveries ({} said to be lost, as promised), {} runs with faults, {} meddled with, {} pairs",
             self.states(),
             self.sum(|counts| &counts.recoveries),
             self.sum(|counts| &counts.said_to_be_lost),
             self.faulted.load(Ordering::Relaxed),
             self.meddled.load(Ordering::Relaxed),
+            self.pairs.load(Ordering::Relaxed),
         )
     }
 }

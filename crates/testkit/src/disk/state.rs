@@ -82,6 +82,14 @@ impl State {
         inode
     }
 
+    /// Somebody puts these bytes in place of a file, or makes it, and syncs that.
+    pub fn put(&mut self, name: &str, bytes: Vec<u8>) {
+        match self.inode_of(name) {
+            Some(inode) => *self.inode(inode) = Inode::durable(bytes),
+            None => drop(self.install(name, bytes, true)),
+        }
+    }
+
     pub(super) fn new_inode(&mut self) -> u64 {
         self.next_inode += 1;
         self.inodes.insert(self.next_inode, Arc::default());
