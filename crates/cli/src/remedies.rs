@@ -493,8 +493,15 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         Damage::InNeitherForm { .. } => format!(
             "nothing was changed: put back the journal and the file of the same moment, or those bytes from a backup; if there is \
              neither, `pageseal {0} --accept-damage {1}{file}` goes on without those chunks",
-            situation.command,
+            if situation.command == "rollback" { "rollback" } else { "resume" },
             situation.continuation_words()
+        ),
+        // What lies behind may be somebody's, and it may be another file after all.
+        Damage::Length { found_bytes, expected_bytes } if found_bytes > expected_bytes => format!(
+            "if {} bytes were appended to it during the job, keep them with `tail -c +{} {file} > APPENDED`, cut them off with \
+             `truncate -s {expected_bytes} {file}`, and run this again; else find the journal and the file of the same moment",
+            found_bytes - expected_bytes,
+            expected_bytes + 1
         ),
         Damage::NotAsClaimed { .. } | Damage::Length { .. } => {
             "find the journal and the file of the same moment (was one of them copied or restored?)".into()

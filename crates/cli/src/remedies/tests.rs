@@ -88,6 +88,7 @@ fn damages() -> Vec<Damage> {
         Damage::JournalMissing { journal: "j".into() },
         Damage::Journal { what: what() },
         Damage::Length { found_bytes: 0, expected_bytes: 1 },
+        Damage::Length { found_bytes: 2, expected_bytes: 1 },
         Damage::Unprotected,
         Damage::PowerCutDuringProcessJob,
         Damage::SuperblocksUnreadable,
