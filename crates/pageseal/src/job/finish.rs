@@ -75,7 +75,9 @@ pub(crate) fn empty_holes(data: &dyn Storage, data_len: u64) {
     // A page in the cache makes a reserved hole look like data. All of it is on the medium.
     data.forget(0, data_len);
     let mut at = 0;
-    while let Ok(Some(hole)) = data.next_hole(at, data_len) {
+    while at < data_len
+        && let Ok(Some(hole)) = data.next_hole(at, data_len)
+    {
         let _ = data.punch_hole(hole.start, hole.end - hole.start);
         at = hole.end;
     }

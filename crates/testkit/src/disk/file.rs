@@ -280,7 +280,9 @@ impl Storage for SimFile {
                     (start as u64..end as u64, bytes[start..end].iter().all(|byte| *byte == 0))
                 });
             let mut empty = blocks.skip_while(|(_, empty)| !empty).take_while(|(_, empty)| *empty);
-            let Some((first, _)) = empty.next() else { return Ok(None) };
+            let Some((first, _)) = empty.next().filter(|(first, _)| offset < first.end.min(end)) else {
+                return Ok(None);
+            };
             let last = empty.last().map_or(first.end, |(last, _)| last.end);
             Ok(Some(first.start.max(offset)..last.min(end)))
         })
