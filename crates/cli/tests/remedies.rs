@@ -311,7 +311,8 @@ fn of_a_job_that_lost_its_journal_and_of_a_journal_that_is_no_ones() {
     fs::rename(place.path("a.pageseal-journal"), place.path("PATH")).unwrap();
     let output = place.run(&["verify", "-i", "key.txt", "a.sealed"]);
     let proposed = commands(&remedy(&output));
-    assert_eq!(proposed, ["pageseal resume --decrypt -i key.txt --journal PATH a.sealed"]);
+    let resume = "pageseal resume --decrypt -i key.txt --journal PATH a.sealed";
+    assert_eq!(proposed, [resume, "pageseal rollback -i key.txt a.sealed"]);
     // A journal beside another file says nothing of it.
     fs::copy(place.path("PATH"), place.path("b.pageseal-journal")).unwrap();
     place.folder.write("b", &content(100));

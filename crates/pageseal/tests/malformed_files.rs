@@ -113,9 +113,16 @@ fn malformed_sealed_files_are_refused_by_name() {
             assert!(found.starts_with(expected), "{command}, {}: {found}", vector.name);
         }
         let going_on = ResumeOptions { decrypt: true, ..ResumeOptions::default() };
-        for call in [resume, rollback] {
-            call(&sealed, &identities, &going_on, &silent).expect_err(&vector.name);
+        resume(&sealed, &identities, &going_on, &silent).expect_err(&vector.name);
+        before.assert_unchanged(folder.path(), &vector.name);
+        let undone = rollback(&sealed, &identities, &going_on, &silent);
+        if vector.name == "copies-differ" {
+            // A decrypt that was cut off between the two copies: nothing was opened yet.
+            undone.expect(&vector.name);
+            verify(&sealed, &identities, Some(1), &silent).expect(&vector.name);
+            continue;
         }
+        undone.expect_err(&vector.name);
         before.assert_unchanged(folder.path(), &vector.name);
     }
 }

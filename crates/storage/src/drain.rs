@@ -25,7 +25,7 @@ pub(crate) fn drain_direct_requests(file: &File) -> io::Result<()> {
     let allocated = match seek(file, SeekFrom::Data(0)) {
         Ok(start) => start,
         // Where there is no block there is nothing that a job could have written past the cache.
-        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => return Ok(()),
+        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(errno.into()),
     };
     match space::allocate(file, FallocateFlags::KEEP_SIZE, allocated, 1) {

@@ -140,8 +140,9 @@ pub(crate) fn next_hole(file: &File, offset: u64, end: u64) -> io::Result<Option
     range_end(offset, end.saturating_sub(offset))?;
     let start = match seek(file, SeekFrom::Hole(offset)) {
         Ok(start) => start,
-        // Behind the end of the file, or a file system that knows no holes.
-        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP) => return Ok(None),
+        // Behind the end of the file, or a file system that knows no holes. `ENOENT` is what ext4 says of a file that
+        // is just leaving its inode.
+        Err(Errno::NXIO | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOENT) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     // The end of the file counts as a hole.

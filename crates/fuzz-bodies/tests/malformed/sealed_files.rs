@@ -218,7 +218,7 @@ fn table_and_data() -> Vec<Vector> {
         Vector::sealed(
             "two-chunks-of-zeros",
             unsealed_chunks(65537),
-            "Damaged Chunks { count: 2, first_chunk: 0, offset: 0",
+            "Damaged Chunks { count: 2, ranges: [DamagedRange { first_chunk: 0",
         ),
         Vector::sealed("an-empty-file-without-its-tag", unsealed_chunks(0), chunk),
     ]

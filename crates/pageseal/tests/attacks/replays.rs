@@ -59,10 +59,13 @@ fn journal_and_trailer_of_an_aborted_decrypt_are_refused() {
     place.assert_refused(&place.sealed(), "both", &both);
 
     fs::remove_file(place.journal()).unwrap();
-    let trailer_alone =
-        [(ResumeDecrypt, Damaged), (Rollback, Damaged), (Decrypt, Interrupted), (Verify, Interrupted)];
+    let trailer_alone = [(ResumeDecrypt, Damaged), (Decrypt, Interrupted), (Verify, Interrupted)];
     place.assert_refused(&place.sealed(), "the trailer alone", &trailer_alone);
 
+    // Without a journal every chunk is authenticated under that trailer, and only the superblocks are written: so the file
+    // is sealed again, with the same content, as it was before.
+    place.run(Rollback, &place.sealed()).unwrap();
+    place.run(Verify, &place.sealed()).unwrap();
     write_at(&place.sealed(), layout(LEN).trailer_offset(), &at_rest);
     place.assert_opens(content);
 }

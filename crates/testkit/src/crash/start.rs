@@ -164,8 +164,10 @@ mod tests {
     #[test]
     fn a_seed_decides_every_operation_of_a_run() {
         let keys = Keys::new().unwrap();
-        for seed in 0..42 {
-            let start = Start::of(Scenario::of(seed), &keys, &[]).unwrap();
+        // Where nothing tells which boot it is, such a job is refused and does nothing.
+        for scenario in (0..42).map(Scenario::of).filter(|scenario| !scenario.hides_boot) {
+            let seed = scenario.seed;
+            let start = Start::of(scenario, &keys, &[]).unwrap();
             let operations = || {
                 let site = start.site(&keys, seed);
                 site.disk.record();
