@@ -290,3 +290,18 @@ fn a_name_in_a_folder_that_nobody_may_change_is_kept() {
     user.verify(&file);
     assert!(!user.folder.path().join("journal").exists());
 }
+
+/// What such a file system has synced can be lost in a power cut, so the plan does not hide it.
+#[test]
+fn the_plan_says_where_ext4_has_no_journal() {
+    for (arguments, says_so) in [(&["-O", "^has_journal"][..], true), (&[][..], false)] {
+        let Some(mount) = Mount::image_with("mkfs.ext4", arguments, 64 << 20) else { return };
+        let file = mount.at.join("file");
+        write_content(&file, LEN, 7);
+        for (resilience, promises) in [(ResilienceChoice::Auto, true), (ResilienceChoice::Process, false)] {
+            let plan = plan_encrypt(&file, &with(resilience)).unwrap();
+            let told = plan.resilience_reason.contains("no journal of its own");
+            assert_eq!(told, says_so && promises, "{arguments:?}, {}", plan.resilience_reason);
+        }
+    }
+}

@@ -66,6 +66,16 @@ impl Reasons<'_> {
             _ => String::new(),
         }
     }
+
+    /// What the place takes away from a promise to survive power cuts.
+    fn of_power_cuts(&self, resilience: Resilience) -> &'static str {
+        let promises = matches!(resilience, Resilience::Checksum | Resilience::Journal);
+        if promises && self.medium.lacks_journal {
+            "; ext4 has no journal of its own here, so a power cut can lose what was synced"
+        } else {
+            ""
+        }
+    }
 }
 
 /// A sound pair of store and resilience.
@@ -114,7 +124,9 @@ impl Plan {
             io: self.io.name(),
             io_reason: reasons.store.into(),
             resilience: super::active::resilience_name(self.resilience),
-            resilience_reason: resilience_reason + &reasons.of_journal(),
+            resilience_reason: resilience_reason
+                + &reasons.of_journal()
+                + reasons.of_power_cuts(self.resilience),
             window_len_bytes: sizes.window_len,
             ring_slots: sizes.ring_slots,
             journal_len_bytes: RING_OFFSET + u64::from(sizes.ring_slots) * sizes.slot_stride,
