@@ -30,6 +30,8 @@ pub fn play(start: &Start, keys: &Keys, tally: &Tally) -> Result<(), String> {
             continue;
         }
         let mut state = file.1.clone();
+        // What a killed job had asked for has landed by the time that somebody copies or restores a file.
+        state.land_all();
         state.put(JOURNAL, bytes.to_vec());
         for back in [false, true] {
             let what = |error| {
