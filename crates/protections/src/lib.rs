@@ -52,11 +52,13 @@ pub enum Protection {
     LinkSync,
     /// Whether a journal is of the file's own time is asked before its windows in flight are settled; off: after.
     AskBeforeSettling,
+    /// Where the sync of a file does not make its inode durable, the file system is synced; off: the file alone.
+    FileSystemSync,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 19] = [
+    pub const ALL: [Protection; 20] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -76,6 +78,7 @@ impl Protection {
         Protection::SameMount,
         Protection::LinkSync,
         Protection::AskBeforeSettling,
+        Protection::FileSystemSync,
     ];
 
     /// The name that [`VARIABLE`] takes.
@@ -101,6 +104,7 @@ impl Protection {
             Protection::SameMount => "same-mount",
             Protection::LinkSync => "link-sync",
             Protection::AskBeforeSettling => "ask-before-settling",
+            Protection::FileSystemSync => "file-system-sync",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use crate::durability::{Durability, sync_all};
 use crate::lock::{LockHolder, lock_holder};
 use crate::read_behind::ReadBehind;
 use crate::storage::{Writers, range_end};
@@ -14,6 +15,7 @@ use crate::{MountInstance, Storage, space};
 #[derive(Debug)]
 pub struct BufferedFile {
     file: File,
+    durability: Durability,
     /// Where what is read is to leave the page cache again.
     behind: Option<ReadBehind>,
 }
@@ -23,7 +25,7 @@ impl BufferedFile {
     /// then ignores the offset of a `pwrite`.
     #[must_use]
     pub fn new(file: File) -> Self {
-        Self { file, behind: None }
+        Self { durability: Durability::of(&file), file, behind: None }
     }
 
     /// As [`new`](Self::new), for a file that does not fit into memory and is read front to back, by requests of 512 KiB or more: its
@@ -32,7 +34,7 @@ impl BufferedFile {
     #[must_use]
     pub fn leaving_cache(file: File) -> Self {
         let behind = file.try_clone().ok().map(ReadBehind::new);
-        Self { file, behind }
+        Self { behind, ..Self::new(file) }
     }
 
     /// The file, for locks and attributes.
@@ -55,11 +57,13 @@ impl Storage for BufferedFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         range_end(len, 0)?;
+        self.durability.blocks_change();
         self.file.set_len(len)
     }
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
-        space::reserve(&self.file, offset, len)
+        self.durability.blocks_change();
+        space::reserve(&self.file, offset, len, self.durability.wants_written_blocks())
     }
 
     // The standard library's loops go on after EINTR and after short transfers.
@@ -78,14 +82,15 @@ impl Storage for BufferedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.file.sync_data()
+        self.durability.sync_data(&self.file)
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        self.file.sync_all()
+        sync_all(&self.file)
     }
 
     fn punch_hole(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.durability.blocks_change();
         space::punch_hole(&self.file, offset, len)
     }
 

@@ -16,13 +16,14 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Mode, OFlags, RawMode, RenameFlags, fsync, linkat, open, openat, renameat_with, statat,
+        AtFlags, CWD, Mode, OFlags, RawMode, RenameFlags, linkat, open, openat, renameat_with, statat,
         unlinkat,
     },
     io::Errno,
     rand::{GetRandomFlags, getrandom},
 };
 
+use crate::durability::sync_all;
 use crate::folder::name_durably;
 use crate::{FileSystemKind, MountInstance};
 
@@ -123,7 +124,7 @@ pub trait Directory: Send + Sync + Debug {
     /// # Errors
     /// Those of [`link_temporary`](Directory::link_temporary) and `fsync`.
     fn publish(&self, file: &File, name: &OsStr) -> io::Result<()> {
-        name_durably(|| self.link_temporary(file, name), || file.sync_all(), || self.sync())
+        name_durably(|| self.link_temporary(file, name), || sync_all(file), || self.sync())
     }
 }
 
@@ -260,7 +261,7 @@ impl Directory for RealDirectory {
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(fsync(&self.directory)?)
+        sync_all(&self.directory)
     }
 
     fn create_unnamed(&self) -> io::Result<File> {

@@ -8,6 +8,8 @@ const FS_IOC_FIEMAP: u32 = 0xC020_660B;
 const FIEMAP_FLAG_SYNC: u32 = 0x1;
 const FIEMAP_EXTENT_LAST: u32 = 0x1;
 const FIEMAP_EXTENT_SHARED: u32 = 0x2000;
+/// Not there yet, or never written to: `FIEMAP_EXTENT_UNKNOWN`, `_DELALLOC` and `_UNWRITTEN`.
+const NOT_WRITTEN: u32 = 0x2 | 0x4 | 0x800;
 
 const BATCH: usize = 256;
 /// Behind so many extents the answer is "unknown": a badly fragmented file of many TiB must not keep
@@ -94,6 +96,27 @@ pub(crate) fn gaps(file: &File, range: &Range<u64>) -> Option<Vec<Range<u64>>> {
         }
     }
     Some(gaps)
+}
+
+/// Whether it is certain that the file has blocks for its first `len` bytes and all of them were written, so that
+/// writing there once more changes nothing but content.
+pub(crate) fn all_written(file: &File, len: u64) -> bool {
+    let mut at = 0;
+    while at < len {
+        let Ok(request) = extents_from(file, at, 0) else { return false };
+        let extents = request.extents.get(..request.mapped_extents as usize).unwrap_or_default();
+        let asked_from = at;
+        for extent in extents {
+            if extent.logical > at || extent.flags & NOT_WRITTEN != 0 {
+                return false;
+            }
+            at = at.max(extent.logical.saturating_add(extent.length));
+        }
+        if at == asked_from {
+            return false;
+        }
+    }
+    true
 }
 
 fn extents_from(file: &File, start: u64, flags: u32) -> io::Result<Box<Request>> {

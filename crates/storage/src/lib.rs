@@ -27,6 +27,7 @@ pub mod available;
 )]
 pub mod bench_access;
 pub mod directory;
+pub mod durability;
 #[expect(unsafe_code, reason = "emptying the journal of ext4 is an ioctl")]
 pub mod inline_data;
 #[expect(unsafe_code, reason = "locks of open files have no safe call")]

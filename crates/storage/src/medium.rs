@@ -11,7 +11,7 @@ use rustix::{
 };
 
 use crate::extents;
-use crate::mount::is_ext4_without_journal;
+use crate::mount::ext4_has_journal;
 
 /// The file systems that make a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,8 +147,8 @@ pub struct Medium {
     pub name_max: u32,
     /// Whether the file's blocks are kept as extents (ext4; files of ext2 and ext3 have lists of blocks).
     pub has_extents: bool,
-    /// Whether it is known that the file system has no journal (ext4 with `^has_journal`), so that a power cut may
-    /// lose what was synced.
+    /// Whether it is known that the file system has no journal (ext4 with `^has_journal`). Syncs are then of all of it:
+    /// see `durability.rs`.
     pub lacks_journal: bool,
 }
 
@@ -181,7 +181,7 @@ impl Medium {
             inline_data: is_inline(flags),
             name_max: u32::try_from(space.f_namemax).unwrap_or(u32::MAX),
             has_extents: flags.contains(EXTENTS),
-            lacks_journal: kind == FileSystemKind::Ext4 && is_ext4_without_journal(file),
+            lacks_journal: kind == FileSystemKind::Ext4 && ext4_has_journal(file) == Some(false),
         })
     }
 

@@ -65,13 +65,12 @@ fn node_in_sysfs(file: BorrowedFd<'_>) -> Option<u64> {
     (magic(node.as_fd())? == SYSFS_MAGIC).then_some(node.metadata().ok()?.ino())
 }
 
-/// Whether the file lies on an ext4 that has no journal of its own: there what was synced can be lost in a power cut.
-/// `false` where sysfs does not tell.
-pub(crate) fn is_ext4_without_journal(file: &File) -> bool {
-    let Some(device) = device_name(file.as_fd()) else { return false };
+/// Whether the ext4 that a file or folder lies on has a journal of its own; `None` where sysfs does not tell.
+pub(crate) fn ext4_has_journal(file: impl AsFd) -> Option<bool> {
+    let device = device_name(file.as_fd())?;
     // The process that commits the file system's journal, or that there is none.
-    let task = fs::read_to_string(format!("/sys/fs/ext4/{device}/journal_task"));
-    task.is_ok_and(|task| task.trim() == "<none>")
+    let task = fs::read_to_string(format!("/sys/fs/ext4/{device}/journal_task")).ok()?;
+    Some(task.trim() != "<none>")
 }
 
 /// The kernel's name of the block device that the file lies on.

@@ -20,8 +20,8 @@ const ZERO_STEP_BYTES: usize = 1 << 20;
 /// Holes that are kept in mind, to be made again after a failure: 32 MiB of memory.
 const MOST_HOLES: usize = 1 << 21;
 
-/// See [`Storage::reserve`](crate::Storage::reserve).
-pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
+/// See [`Storage::reserve`](crate::Storage::reserve). With `written`, zeros are written to what the file grows by.
+pub(crate) fn reserve(file: &File, offset: u64, len: u64, written: bool) -> io::Result<()> {
     let end = range_end(offset, len)?;
     if len == 0 {
         return Ok(());
@@ -47,9 +47,11 @@ pub(crate) fn reserve(file: &File, offset: u64, len: u64) -> io::Result<()> {
     let grow_from = old_length.max(offset);
     let reserved = holes.iter().try_for_each(fill).and_then(|()| match growth {
         0 => Ok(()),
-        _ => allocate_then_grow(file, grow_from, growth).or_else(|error| {
-            if is_unsupported(&error) { write_zeros(file, grow_from, end) } else { Err(error) }
-        }),
+        _ => match allocate_then_grow(file, grow_from, growth) {
+            Ok(()) if written => write_zeros(file, grow_from, end),
+            Err(error) if is_unsupported(&error) => write_zeros(file, grow_from, end),
+            reserved => reserved,
+        },
     });
     if reserved.is_err() {
         if old_length < end {

@@ -20,7 +20,9 @@ use rounds::Rounds;
 
 /// Kills of each job, unless `PAGESEAL_KILLS` says otherwise.
 const KILLS: u64 = 50;
-/// Of a hundred kills, so many must land between the first window's commit and FINISHED.
+/// How often a kill is made until it lands between the first window's commit and FINISHED.
+const ATTEMPTS_IN_TIME: u64 = 4;
+/// For a hundred kills that were asked for, so many must land there.
 const SHARE_BETWEEN_PERCENT: u64 = 80;
 /// Below this number of kills a share says nothing.
 const KILLS_FOR_A_SHARE: u64 = 20;
@@ -41,16 +43,24 @@ fn survives_kills_at_random_moments() {
     println!("PAGESEAL_SEED={seed} PAGESEAL_KILLS={kills}");
 
     let mut rounds = Rounds::new(seed);
+    let mut made = 0;
     for index in 0..kills {
-        rounds.kill_and_recover(JobKind::Encrypt, index);
-        rounds.kill_and_recover(JobKind::Decrypt, index);
+        for job in [JobKind::Encrypt, JobKind::Decrypt] {
+            // When a kill lands is up to the machine. One that came too early or too late counts, and is made again.
+            for _ in 0..ATTEMPTS_IN_TIME {
+                made += 1;
+                if rounds.kill_and_recover(job, index) {
+                    break;
+                }
+            }
+        }
     }
     let tally = rounds.end();
     println!("{tally}in {:.1} s", started.elapsed().as_secs_f64());
 
-    assert_eq!(tally.kills(), 2 * kills, "seed {seed}: a kill was not counted");
-    if tally.kills() >= KILLS_FOR_A_SHARE {
-        let percent = 100 * tally.kills_between() / tally.kills();
+    assert_eq!(tally.kills(), made, "seed {seed}: a kill was not counted");
+    if 2 * kills >= KILLS_FOR_A_SHARE {
+        let percent = 100 * tally.kills_between() / (2 * kills);
         assert!(percent >= SHARE_BETWEEN_PERCENT, "seed {seed}: only {percent} % of the kills were in time");
     }
 }

@@ -106,14 +106,15 @@ impl Rounds {
         Rounds { bench, plain: Subject::new(LEN_BYTES, seed), sealed: sealed.collect() }
     }
 
-    /// Kills a job of this kind once and recovers from it.
-    pub fn kill_and_recover(&mut self, job: JobKind, index: u64) {
+    /// Kills a job of this kind once and recovers from it. Returns whether the kill landed between the first window's
+    /// commit and FINISHED.
+    pub fn kill_and_recover(&mut self, job: JobKind, index: u64) -> bool {
         let plan = Plan::new(job, index);
         let subject = match job {
             JobKind::Encrypt => &mut self.plain,
             _ => &mut self.sealed[usize::from(plan.suite.id() - 1)],
         };
-        self.bench.round(plan, subject, index);
+        self.bench.round(plan, subject, index) == Place::Between
     }
 
     /// Opens what is still sealed, a last proof, and returns the counts.
@@ -140,7 +141,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn round(&mut self, plan: Plan, subject: &mut Subject, index: u64) {
+    fn round(&mut self, plan: Plan, subject: &mut Subject, index: u64) -> Place {
         let case = format!("seed {}, {} {index}, {plan:?}", self.seed, plan.name());
         let (rest, moment) = self.kill(&plan, subject, index, &case);
         let case = format!("{case}, {moment:?}");
@@ -165,6 +166,7 @@ impl Bench {
         if plan.job == JobKind::Encrypt && form == JobOutcome::Sealed {
             subject.open(&self.keys, &case);
         }
+        place
     }
 
     /// Runs the job until one is killed before it was done. Returns how long the recovery may take, and the moment.

@@ -16,7 +16,7 @@ pub struct Mutations {
 /// Syncs that are left out on the simulated disk.
 const SYNCS: [&str; 4] = ["journal", "data", "folder", "first"];
 /// What only a real kernel can miss.
-const NOT_HERE: [Protection; 1] = [Protection::JournalFlush];
+const NOT_HERE: [Protection; 2] = [Protection::JournalFlush, Protection::FileSystemSync];
 
 impl Mutations {
     /// Plays the simulation without each protection, and with all of them.
