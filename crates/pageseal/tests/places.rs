@@ -291,7 +291,7 @@ fn a_name_in_a_folder_that_nobody_may_change_is_kept() {
     assert!(!user.folder.path().join("journal").exists());
 }
 
-/// What such a file system has synced can be lost in a power cut, so the plan does not hide it.
+/// Such a file system wants to be checked after a power cut, so the plan names it.
 #[test]
 fn the_plan_says_where_ext4_has_no_journal() {
     for (arguments, says_so) in [(&["-O", "^has_journal"][..], true), (&[][..], false)] {

@@ -67,11 +67,11 @@ impl Reasons<'_> {
         }
     }
 
-    /// What the place takes away from a promise to survive power cuts.
+    /// What the place asks for to keep the promise to survive power cuts.
     fn of_power_cuts(&self, resilience: Resilience) -> &'static str {
         let promises = matches!(resilience, Resilience::Checksum | Resilience::Journal);
         if promises && self.medium.lacks_journal {
-            "; ext4 has no journal of its own here, so a power cut can lose what was synced"
+            "; ext4 has no journal of its own here, so after a power cut it must be checked before it is mounted"
         } else {
             ""
         }

@@ -103,10 +103,7 @@ impl Arguments {
         if !self.file_system.is_empty() {
             return self.file_system.clone();
         }
-        // Without a journal the file system itself can lose what was synced (docs/RELIABILITY.md), now and then: nothing for
-        // every change.
-        let is_wanted = |name: &FileSystem| !(self.share && *name == FileSystem::Ext4NoJournal);
-        FileSystem::ALL.into_iter().filter(is_wanted).collect()
+        FileSystem::ALL.to_vec()
     }
 
     /// A number that was given, or the one of the share, or that of a whole run.
