@@ -1,6 +1,7 @@
 //! From what happened to what to do: a concrete next step for every error. The library says what and where;
 //! only the command knows its own options.
 
+mod endings;
 mod keys;
 mod measuring;
 mod next_commands;
@@ -19,6 +20,7 @@ use crate::size::{format_size, percent};
 
 pub use next_commands::NextCommands;
 
+use endings::of_untidied;
 use keys::of_key;
 use measuring::{of_bench, of_demo};
 
@@ -122,6 +124,9 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
             let done = percent(*done_bytes, *total_bytes);
             let next = of_job(*kind, *rolling_back, path, situation);
             format!("{done} % done; {}{next}", before_going_on(cause))
+        }
+        Failure::Job(JobError::NotTidied { path, journal, source, .. }) => {
+            of_untidied(path, journal.as_deref(), source, situation)
         }
         Failure::Key(error) => of_key(error, situation),
         Failure::Demo(error) => of_demo(error),
@@ -250,6 +255,18 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             "rename the file, or use --keep-name and a shorter --journal PATH".into()
         }
         Refusal::JobOpen { journal } => of_open_job(journal, situation),
+        Refusal::JournalIsFile { .. } => {
+            "name another place with --journal PATH, or leave it out: then it lies beside the file".into()
+        }
+        Refusal::IsJournal { path, .. } => format!(
+            "leave it as it is: `pageseal info --journal {} FILE` tells how far the job on its file is, and how to end it",
+            shell_quote(path)
+        ),
+        Refusal::SlotsAlone { path } => format!(
+            "find the journal of that encrypt and undo it with `pageseal rollback --journal PATH {0}`; if the file was sealed, \
+             put an exported trailer back: `pageseal trailer import --from TRAILER -i IDENTITY {0}`",
+            shell_quote(path)
+        ),
         Refusal::NothingToResume { path } => format!(
             "`pageseal info {}` tells what it is; if the journal lies elsewhere, add --journal PATH",
             shell_quote(path)

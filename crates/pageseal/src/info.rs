@@ -11,7 +11,7 @@ use pageseal_storage::{BufferedFile, Storage};
 
 use crate::control::Notice;
 use crate::error::{Damage, OpenError, Refusal};
-use crate::job::{FileLog, done_bytes, job_key, journal_place, public_kind, resilience_name};
+use crate::job::{FileLog, done_bytes, job_key, journal_place_of, public_kind, resilience_name};
 use crate::names::Names;
 use crate::report::JobKind;
 use crate::sealed::{Located, SuperblockCopy, agree, locate, read_slots};
@@ -222,7 +222,7 @@ enum JournalFound {
 /// The journal beside the file, or where the caller says.
 fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<JournalFound, OpenError> {
     let names = Names::of(path)?;
-    let place = journal_place(&names, elsewhere)?;
+    let place = journal_place_of(&names, elsewhere)?;
     let path = place.path;
     let file = match open_for_reading(&path) {
         Ok(file) => file,

@@ -6,7 +6,10 @@ use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
 use pageseal_protections::{Protection, is_on};
 
 use crate::lock::{FileLock, LockError};
-use crate::{Access, BufferedFile, Directory, FileIdentity, MountInstance, Storage, Writers, inline_data};
+use crate::{
+    Access, BufferedFile, Directory, FileIdentity, FileSystemKind, MountInstance, Storage, Writers,
+    inline_data,
+};
 
 /// A folder with files in it. Every [`Directory`] is one. Names are single components.
 pub trait Folder: Send + Sync + Debug {
@@ -15,6 +18,20 @@ pub trait Folder: Send + Sync + Debug {
     /// # Errors
     /// Those of `fstatat`, except `ENOENT`.
     fn identity_of(&self, name: &OsStr) -> io::Result<Option<FileIdentity>>;
+
+    /// As [`Directory::own_identity`].
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    fn own_identity(&self) -> io::Result<FileIdentity>;
+
+    /// The file system that it lies on; `None` where that makes no difference.
+    ///
+    /// # Errors
+    /// Those of `fstatfs`.
+    fn file_system(&self) -> io::Result<Option<FileSystemKind>> {
+        Ok(None)
+    }
 
     /// As [`Directory::rename_noreplace`].
     ///
@@ -124,6 +141,14 @@ impl<D: Directory> UnnamedFile for RealUnnamedFile<'_, D> {
 impl<D: Directory> Folder for D {
     fn identity_of(&self, name: &OsStr) -> io::Result<Option<FileIdentity>> {
         Directory::identity_of(self, name)
+    }
+
+    fn own_identity(&self) -> io::Result<FileIdentity> {
+        Directory::own_identity(self)
+    }
+
+    fn file_system(&self) -> io::Result<Option<FileSystemKind>> {
+        Directory::file_system(self).map(Some)
     }
 
     fn rename_noreplace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {

@@ -86,4 +86,4 @@ pub use memory::MemoryStorage;
 pub use mount::MountInstance;
 pub use ordered_store::STORE_UNIT_BYTES;
 pub use private_buffer::PrivateBuffer;
-pub use storage::{MappedRange, Storage, Writers};
+pub use storage::{GroupWriters, MappedRange, Storage, Writers};

@@ -76,8 +76,16 @@ fn check_writers(target: &Target, place: &JournalPlace, log: &dyn Storage) -> Re
         format!("user {}", journal.owner)
     } else if journal.others && !file.others {
         "everybody".to_owned()
-    } else if journal.group && !file.group && !file.others {
-        "a group".to_owned()
+    } else if let Some(group) = &journal.group
+        && file.group.as_ref() != Some(group)
+        && !file.others
+    {
+        // Which users a group has does not matter: another one may have others, and an access list
+        // names its own.
+        match group.access_list[..] {
+            [] => format!("group {}", group.group),
+            _ => format!("group {} or whoever its access control list names", group.group),
+        }
     } else {
         return Ok(());
     };

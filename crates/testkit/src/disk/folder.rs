@@ -38,6 +38,10 @@ impl Folder for SimFolder {
         Ok(machine.state.names.get(name).map(|inode| FileIdentity { device: 1, inode: *inode }))
     }
 
+    fn own_identity(&self) -> io::Result<FileIdentity> {
+        Ok(FileIdentity { device: 1, inode: 0 })
+    }
+
     fn rename_noreplace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         self.change_name(NameChange::Rename(from.into(), to.into()))
     }
