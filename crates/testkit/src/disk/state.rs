@@ -234,6 +234,11 @@ impl State {
         self.job_keys.len()
     }
 
+    /// Forgets all job keys in memory.
+    pub fn forget_job_keys(&mut self) {
+        self.job_keys.clear();
+    }
+
     /// Whether a journal has a window, or had one.
     pub(super) fn has_windows(&self) -> bool {
         let ring = pageseal_format::journal::RING_OFFSET as usize;
