@@ -5,6 +5,7 @@ mod endings;
 mod keys;
 mod measuring;
 mod next_commands;
+mod streams;
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
@@ -23,6 +24,7 @@ pub use next_commands::NextCommands;
 use endings::of_untidied;
 use keys::of_key;
 use measuring::{of_bench, of_demo};
+use streams::of_spool;
 
 /// What the user was doing, as far as the proposed commands depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -352,9 +354,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             )
         }
         Refusal::OldCopyMayReturn { path, .. } => without_in_place(path, situation),
-        Refusal::FileSizeLimit { .. } => {
-            "raise the limit of the shell that starts it (`ulimit -f unlimited`), then run it again".into()
-        }
+        Refusal::FileSizeLimit { .. } => LONGER_FILES.into(),
         Refusal::Privileges { path, .. } => format!(
             "note them (`getcap {0}`, `stat -c %a {0}`), take them off (`setcap -r {0}`, `chmod u-s,g-s {0}`), run it again, \
              and set them again when the file is plain again; or use -o OUT",
@@ -366,12 +366,18 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         Refusal::BadValue { .. } => format!("see `pageseal {} --help`", situation.command),
         Refusal::TooLong { .. } => "split the file".into(),
         Refusal::Threads { .. } => "try fewer with --threads N".into(),
-        Refusal::Output { source, .. } if source.kind() == ErrorKind::BrokenPipe => {
-            "the program that reads the pipe ended too early; the input is as it was".into()
-        }
-        Refusal::Output { source, .. } | Refusal::Input { source, .. } if is_out_of_descriptors(source) => {
+        Refusal::Output { source, .. } | Refusal::Input { source, .. } | Refusal::Spool { source, .. }
+            if is_out_of_descriptors(source) =>
+        {
             MORE_DESCRIPTORS.into()
         }
+        Refusal::Output { source, .. } | Refusal::Input { source, .. }
+            if source.kind() == ErrorKind::NotConnected =>
+        {
+            "leave it open, or name a file: -o OUT, and FILE instead of -".into()
+        }
+        Refusal::Output { source, .. } if source.kind() == ErrorKind::FileTooLarge => LONGER_FILES.into(),
+        Refusal::Spool { is_temporary, source, .. } => of_spool(*is_temporary, source),
         Refusal::Output { .. } => {
             "check the output's folder and its free space; the input is as it was".into()
         }
@@ -384,6 +390,8 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
     }
 }
 
+const LONGER_FILES: &str =
+    "raise the limit of the shell that starts it (`ulimit -f unlimited`), then run it again";
 const MORE_DESCRIPTORS: &str = "raise the limit of open files (`ulimit -n`), then run it again";
 
 /// Whether the process or the system has no descriptor left.

@@ -372,6 +372,17 @@ pub enum Refusal {
         /// What the system said.
         source: io::Error,
     },
+    /// A sealed stream is put into a file first, so that it can be read at random, and that failed.
+    #[error("cannot keep standard input in {}", folder.display())]
+    Spool {
+        /// Where the file was to be: beside the output, or if that is a stream too, in the
+        /// temporary folder.
+        folder: PathBuf,
+        /// Whether it is the temporary folder.
+        is_temporary: bool,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The input of an out-of-place run failed.
     #[error("cannot read {}", path.display())]
     Input {

@@ -72,6 +72,16 @@ pub struct JournalInfo {
     pub total_bytes: u64,
 }
 
+impl JournalInfo {
+    /// Whether its job is an encrypt that may have made its file longer, and has no superblocks
+    /// there.
+    fn makes_longer(&self) -> bool {
+        self.kind == JobKind::Encrypt
+            && (matches!(self.phase, "CREATED" | "GROWN")
+                || (self.phase == "TRUNCATING" && self.rolling_back))
+    }
+}
+
 /// All that can be told without a key. Nothing of it is authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -131,7 +141,12 @@ pub fn info(path: &Path, journal: Option<&Path>) -> Result<Info, OpenError> {
         }
     }
     match locate(&*data, &Limits::PRODUCTION).map_err(unreadable)? {
-        Located::Plain => {}
+        Located::Plain => {
+            let made_longer = info.journal.as_ref().filter(|journal| journal.makes_longer());
+            if let Some(journal) = made_longer.filter(|journal| journal.total_bytes <= file_len_bytes) {
+                info.data_len_bytes = journal.total_bytes;
+            }
+        }
         Located::Damaged(damage) => info.status = FileStatus::Damaged(damage),
         Located::Trailer { a, b } => describe(&mut info, &*data, &a, &b)?,
     }

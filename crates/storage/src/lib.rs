@@ -41,6 +41,8 @@ pub mod residency;
 pub mod secrets;
 #[expect(unsafe_code, reason = "signal handling")]
 pub mod sigbus;
+#[expect(unsafe_code, reason = "only the loader runs before the standard library does")]
+pub mod standard_streams;
 pub mod tlb;
 #[expect(unsafe_code, reason = "getrusage has no safe call")]
 pub mod usage;

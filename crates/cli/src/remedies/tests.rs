@@ -90,6 +90,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::TooLong { path: path() },
         Refusal::Threads { threads: 9 },
         Refusal::Output { path: path(), source: source() },
+        Refusal::Spool { folder: path(), is_temporary: true, source: source() },
         Refusal::Input { path: path(), source: source() },
         Refusal::Cancelled,
         Refusal::Random,
