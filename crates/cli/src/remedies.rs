@@ -136,6 +136,7 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
         Failure::Write { source, .. } | Failure::Stdout { source } => match source.kind() {
             ErrorKind::AlreadyExists => "move it away or choose another name; nothing is overwritten".into(),
             ErrorKind::StorageFull => "free some space and run it again".into(),
+            ErrorKind::FileTooLarge => LONGER_FILES.into(),
             ErrorKind::NotFound => "make the folder first".into(),
             _ => "check the place with `ls -ld` and `df`, then run it again".into(),
         },
