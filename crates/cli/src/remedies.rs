@@ -298,6 +298,9 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             "if you know that it is yours, give it to the owner of the file (`chown`) and to nobody else (`chmod go-w`); else remove {}",
             shell_quote(journal)
         ),
+        Refusal::JournalOfUnknown { .. } => {
+            "run it outside of the container or namespace, where owners and groups are known".into()
+        }
         // The journal is not what grows then.
         Refusal::NoSpace { path, needed_bytes, .. } if situation.file == Some(path) => {
             format!("free {} on that file system", format_size(*needed_bytes))

@@ -216,6 +216,17 @@ pub enum Refusal {
         /// Who can write to the journal.
         who: String,
     },
+    /// In a user namespace that does not know who could write to the journal.
+    #[error(
+        "{} may have been written by others than can write to {}: this user namespace does not know its owner or group",
+        journal.display(), file.display()
+    )]
+    JournalOfUnknown {
+        /// The journal.
+        journal: PathBuf,
+        /// The file.
+        file: PathBuf,
+    },
     /// Not enough room for trailer or journal.
     #[error("no space: {needed_bytes} more bytes are needed for {}", path.display())]
     NoSpace {

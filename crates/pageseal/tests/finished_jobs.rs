@@ -16,7 +16,7 @@ use support::{
     write_content,
 };
 
-const LEN: u64 = 3 * WINDOW + 5000;
+const LEN: u64 = 7 * WINDOW + 5000;
 const FINISHED: u8 = 6;
 
 type GoOn = fn(&Path, &Identities, &ResumeOptions, &Control<'_>) -> Result<JobReport, JobError>;

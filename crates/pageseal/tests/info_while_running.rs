@@ -169,7 +169,7 @@ fn after_a_job_has_failed_info_agrees_with_its_error() {
 /// was.
 #[test]
 fn while_a_file_is_only_longer_info_tells_how_long_its_content_is() {
-    const LEN: u64 = 3 * WINDOW + 5000;
+    const LEN: u64 = 7 * WINDOW + 5000;
     let (folder, elsewhere) = (folder(), folder());
     let keys = Keys::new(elsewhere.path());
     let file = folder.path().join("file");

@@ -14,7 +14,7 @@ use pageseal::{
 };
 use support::{Keys, Recorder, WINDOW, digest, folder, interrupt_encrypt, layout, names_in, write_content};
 
-const LEN: u64 = 3 * WINDOW + 5000;
+const LEN: u64 = 7 * WINDOW + 5000;
 
 struct Place {
     folder: tempfile::TempDir,

@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use crate::lock::{LockHolder, lock_holder};
 use crate::read_behind::ReadBehind;
 use crate::storage::{GroupWriters, Writers, range_end};
+use crate::user_namespace::{known_group, known_user};
 use crate::{MountInstance, Storage, space};
 
 /// A file read and written by copies: `pread` and `pwrite`, no mapping.
@@ -102,10 +103,10 @@ impl Storage for BufferedFile {
         let metadata = self.file.metadata()?;
         let mode = metadata.mode();
         let group = (mode & 0o020 != 0).then(|| GroupWriters {
-            group: metadata.gid(),
+            group: known_group(metadata.gid()),
             access_list: crate::attributes::access_list(&self.file),
         });
-        Ok(Some(Writers { owner: metadata.uid(), group, others: mode & 0o002 != 0 }))
+        Ok(Some(Writers { owner: known_user(metadata.uid()), group, others: mode & 0o002 != 0 }))
     }
 
     fn mount_instance(&self) -> Option<MountInstance> {

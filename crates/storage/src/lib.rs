@@ -74,6 +74,7 @@ mod transfers;
 #[cfg(pageseal_mutations)]
 #[expect(unsafe_code, reason = "sync_file_range has no safe call")]
 mod unflushed_sync;
+mod user_namespace;
 #[expect(unsafe_code, reason = "leases have no safe call")]
 mod writer_probe;
 

@@ -75,6 +75,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::StaleJournal { journal: path() },
         Refusal::ForeignJournal { journal: path() },
         Refusal::JournalOfOthers { journal: path(), file: path(), who: "user 7".into() },
+        Refusal::JournalOfUnknown { journal: path(), file: path() },
         Refusal::NoSpace { path: path(), needed_bytes: 1 << 20, source: source() },
         Refusal::JournalUnmakable { path: path(), source: source() },
         Refusal::NoRecipients,
