@@ -1,4 +1,4 @@
-//! In a user namespace, as rootless containers have them: owners that it does not know all look alike.
+//! In namespaces, as containers have them: owners that one does not know all look alike, and `/proc` may be missing.
 
 mod optional;
 mod support;
@@ -80,6 +80,32 @@ fn a_journal_of_an_unknown_user_is_not_taken_for_that_of_the_file_s_owner() {
     // The journal of who runs it is trusted there too, whoever owns the file.
     chown(&journal, Some(0), None).unwrap();
     let output = inside(&folder, &["rollback", "-i", "key.txt", "f"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(folder.read("f") == plain);
+}
+
+/// As in a chroot: without `/proc` a file cannot be opened a second time, past the page cache.
+#[test]
+fn without_proc_a_job_ends_and_says_what_it_did_without() {
+    const WITHOUT_PROC: &str = "mount -t tmpfs none /proc && exec \"$0\" \"$@\"";
+    let (folder, recipient) = Folder::with_key();
+    let plain = content(3_000_000);
+    folder.write("f", &plain);
+    let run = |program: &str, arguments: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", WITHOUT_PROC, program]).args(arguments);
+        command.current_dir(folder.path("")).stdin(Stdio::null()).output().unwrap()
+    };
+    if !run("true", &[]).status.success() {
+        skip("the right to mount something over /proc");
+        return;
+    }
+    let program = env!("CARGO_BIN_EXE_pageseal");
+    let output = run(program, &["encrypt", "--io", "direct", "-r", &recipient, "f"]);
+    let told = stderr(&output);
+    assert_eq!(code(&output), 0, "{told}");
+    assert!(!told.contains("No such file or directory"), "{told}");
+    let output = run(program, &["decrypt", "-i", "key.txt", "f.sealed"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(folder.read("f") == plain);
 }

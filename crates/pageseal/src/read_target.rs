@@ -73,9 +73,8 @@ impl ReadTarget {
     pub(crate) fn refuse_open_job(&self, data: &dyn Storage, journal: Option<&Path>) -> Result<(), JobError> {
         let path = || self.path.clone();
         let names = Names::of(&self.path)?;
-        if journal.is_some() {
-            // For its refusal of a name of the file itself.
-            journal_place_of(&names, journal)?;
+        if let Err(refusal @ Refusal::JournalIsFile { .. }) = journal_place_of(&names, journal) {
+            return Err(refusal.into());
         }
         let beside = names.path_of(&names.journal());
         let journal = [Some(beside.as_path()), journal]
