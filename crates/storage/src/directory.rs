@@ -23,7 +23,7 @@ use rustix::{
     rand::{GetRandomFlags, getrandom},
 };
 
-use crate::folder::name_durably;
+use crate::folder::{name_durably, rename_by_links};
 use crate::{FileSystemKind, MountInstance};
 
 /// What a file is opened for.
@@ -210,14 +210,15 @@ impl RealDirectory {
 
     fn link_then_remove(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let moved = self.identity_of(from)?;
-        linkat(&self.directory, from, &self.directory, to, AtFlags::empty())?;
-        // Not every file system keeps the order of the two, and a file without a name is lost.
-        self.sync()?;
-        // Somebody may have put another file under the old name, which then must stay.
-        if moved == self.identity_of(from)? && moved == self.identity_of(to)? {
-            self.remove(from)?;
-        }
-        Ok(())
+        rename_by_links(
+            || Ok(linkat(&self.directory, from, &self.directory, to, AtFlags::empty())?),
+            || self.sync(),
+            // Somebody may have put another file under the old name, which then must stay.
+            || match moved == self.identity_of(from)? && moved == self.identity_of(to)? {
+                true => self.remove(from),
+                false => Ok(()),
+            },
+        )
     }
 
     fn link_unnamed(&self, file: &File, name: &OsStr) -> rustix::io::Result<()> {

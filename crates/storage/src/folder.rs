@@ -121,6 +121,24 @@ pub(crate) fn name_durably(
     sync_folder()
 }
 
+/// Renames where a file system has no call that does so without replacing. A crash in between
+/// leaves both names. Not every file system keeps the order of the two changes, and a file without
+/// a name is lost.
+///
+/// # Errors
+/// Those of the three steps.
+pub fn rename_by_links(
+    link: impl FnOnce() -> io::Result<()>,
+    sync_folder: impl FnOnce() -> io::Result<()>,
+    unlink: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    link()?;
+    if is_on(Protection::LinkBeforeUnlink) {
+        sync_folder()?;
+    }
+    unlink()
+}
+
 /// A file of a real directory that has no name yet.
 struct RealUnnamedFile<'a, D: Directory> {
     directory: &'a D,

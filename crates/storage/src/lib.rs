@@ -82,7 +82,7 @@ pub use buffered::BufferedFile;
 pub use direct::{DIRECT_ALIGNMENT, DirectError, DirectFile};
 pub use directory::{Access, Directory, FileIdentity, RealDirectory};
 pub use error::StorageError;
-pub use folder::{Folder, UnnamedFile};
+pub use folder::{Folder, UnnamedFile, rename_by_links};
 pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
 pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;

@@ -101,13 +101,17 @@ impl State {
     }
 
     pub(super) fn change_name(&mut self, change: NameChange) {
+        let has_name = |inode: u64| self.names.values().filter(|other| **other == inode).count();
         if let NameChange::Remove(name) = &change
+            && self.names.get(name).is_some_and(|inode| has_name(*inode) == 1)
             && let Some(file) = self.names.get(name).and_then(|inode| self.inodes.get(inode))
         {
             self.removed.push(Arc::clone(file));
         }
+        // The inode of a file that has a name already says so.
         if let NameChange::Add(_, inode) = &change
             && self.forgets_unsynced_names
+            && has_name(*inode) == 0
         {
             self.inode(*inode).name_newly();
         }
