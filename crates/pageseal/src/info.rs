@@ -11,7 +11,7 @@ use pageseal_storage::{BufferedFile, Storage};
 
 use crate::control::Notice;
 use crate::error::{Damage, OpenError, Refusal};
-use crate::job::{FileLog, done_bytes, job_key, journal_place, public_kind, resilience_name};
+use crate::job::{FileLog, done_bytes, job_key, journal_place_of, public_kind, resilience_name};
 use crate::names::Names;
 use crate::report::JobKind;
 use crate::sealed::{Located, SuperblockCopy, agree, locate, read_slots};
@@ -70,6 +70,16 @@ pub struct JournalInfo {
     pub in_flight_bytes: u64,
     /// Bytes of plaintext.
     pub total_bytes: u64,
+}
+
+impl JournalInfo {
+    /// Whether its job is an encrypt that may have made its file longer, and has no superblocks
+    /// there.
+    fn makes_longer(&self) -> bool {
+        self.kind == JobKind::Encrypt
+            && (matches!(self.phase, "CREATED" | "GROWN")
+                || (self.phase == "TRUNCATING" && self.rolling_back))
+    }
 }
 
 /// All that can be told without a key. Nothing of it is authenticated.
@@ -131,7 +141,12 @@ pub fn info(path: &Path, journal: Option<&Path>) -> Result<Info, OpenError> {
         }
     }
     match locate(&*data, &Limits::PRODUCTION).map_err(unreadable)? {
-        Located::Plain => {}
+        Located::Plain => {
+            let made_longer = info.journal.as_ref().filter(|journal| journal.makes_longer());
+            if let Some(journal) = made_longer.filter(|journal| journal.total_bytes <= file_len_bytes) {
+                info.data_len_bytes = journal.total_bytes;
+            }
+        }
         Located::Damaged(damage) => info.status = FileStatus::Damaged(damage),
         Located::Trailer { a, b } => describe(&mut info, &*data, &a, &b)?,
     }
@@ -222,7 +237,7 @@ enum JournalFound {
 /// The journal beside the file, or where the caller says.
 fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<JournalFound, OpenError> {
     let names = Names::of(path)?;
-    let place = journal_place(&names, elsewhere)?;
+    let place = journal_place_of(&names, elsewhere)?;
     let path = place.path;
     let file = match open_for_reading(&path) {
         Ok(file) => file,

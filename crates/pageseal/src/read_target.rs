@@ -11,6 +11,7 @@ use pageseal_storage::Storage;
 use pageseal_storage::lock::{FileLock, LockError, is_locked};
 
 use crate::error::{JobError, OpenError, Refusal};
+use crate::job::journal_place_of;
 use crate::names::Names;
 use crate::sealed::open_job;
 use crate::target::open_for_reading;
@@ -72,6 +73,9 @@ impl ReadTarget {
     pub(crate) fn refuse_open_job(&self, data: &dyn Storage, journal: Option<&Path>) -> Result<(), JobError> {
         let path = || self.path.clone();
         let names = Names::of(&self.path)?;
+        if let Err(refusal @ Refusal::JournalIsFile { .. }) = journal_place_of(&names, journal) {
+            return Err(refusal.into());
+        }
         let beside = names.path_of(&names.journal());
         let journal = [Some(beside.as_path()), journal]
             .into_iter()

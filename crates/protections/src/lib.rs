@@ -50,6 +50,9 @@ pub enum Protection {
     SameMount,
     /// A file is synced once more when it has got its name; off: only its folder is.
     LinkSync,
+    /// Where a link and an unlink stand for a renaming, the link is durable before the unlink; off:
+    /// it need not be.
+    LinkBeforeUnlink,
     /// Whether a journal is of the file's own time is asked before its windows in flight are settled; off: after.
     AskBeforeSettling,
     /// Where the sync of a file does not make its inode durable, the file system is synced; off: the file alone.
@@ -58,7 +61,7 @@ pub enum Protection {
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 20] = [
+    pub const ALL: [Protection; 21] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -77,6 +80,7 @@ impl Protection {
         Protection::KnownCaches,
         Protection::SameMount,
         Protection::LinkSync,
+        Protection::LinkBeforeUnlink,
         Protection::AskBeforeSettling,
         Protection::FileSystemSync,
     ];
@@ -103,6 +107,7 @@ impl Protection {
             Protection::KnownCaches => "known-caches",
             Protection::SameMount => "same-mount",
             Protection::LinkSync => "link-sync",
+            Protection::LinkBeforeUnlink => "link-before-unlink",
             Protection::AskBeforeSettling => "ask-before-settling",
             Protection::FileSystemSync => "file-system-sync",
         }
