@@ -54,7 +54,8 @@ pub struct SlotInfo {
 pub struct JournalInfo {
     /// Where it lies.
     pub path: PathBuf,
-    /// Whether, as far as that can be told without a key, it is of this file, and its job is not over but for names.
+    /// Whether it is that of a job on this file which is not over, as far as can be told without a key.
+    /// A job that has nothing left but names and its journal is not over.
     pub is_of_file: bool,
     /// Its job.
     pub kind: JobKind,

@@ -1,7 +1,8 @@
-//! Whether a job is open on a file, as far as that can be told without a key. Superblocks say it, but not always: an encrypt begins
-//! before it has written them, a job that ends plain cuts them off before it is over, and while one copy is written after the
-//! other they differ. Then only the journal says it. Nothing of it is authenticated here, so it decides nothing but the words
-//! of a refusal, and what `info` shows.
+//! Whether a job is open on a file, as far as that can be told without a key. Superblocks say it,
+//! but not always: an encrypt begins before it has written them, a job that ends plain cuts them
+//! off before it is over, and while one copy is written after the other they differ. Then only the
+//! journal says it. Nothing of it is authenticated here, so it decides nothing but the words of a
+//! refusal, and what `info` shows.
 
 use std::fs::File;
 use std::io;
@@ -38,7 +39,7 @@ pub(crate) enum Asks {
 /// What lies where the journal would.
 pub(crate) enum JournalSeen {
     Missing,
-    Readable { path: PathBuf, journal: UnverifiedJournal, progress: UnverifiedProgress },
+    Readable { path: PathBuf, journal: Box<UnverifiedJournal>, progress: UnverifiedProgress },
     Unusable { path: PathBuf, what: String },
 }
 
@@ -47,8 +48,12 @@ pub(crate) enum JournalSeen {
 pub(crate) enum Verdict {
     /// This job is open on it.
     Open(JobKind),
-    /// A job is open on it, and the file has not the length that it should have.
+    /// This job is open on it, a superblock says so too, and the file was cut or grew.
     WrongLength(Damage),
+    /// It names this file's inode and nothing else does, and the length is another: the file was
+    /// cut, or the job is over. Only who has the key can tell; so nothing is built upon that
+    /// length.
+    Unclear(JobKind),
     /// The job is over, but for names and the journal.
     Finished,
     /// It is of another file, or of a job that is over.
@@ -61,7 +66,7 @@ impl JournalSeen {
         let unusable = |what: String| JournalSeen::Unusable { path: path.into(), what };
         let file = match open_for_reading(path) {
             Ok(file) => file,
-            Err(Refusal::Unopenable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Err(Refusal::Unopenable { source, .. }) if nothing_can_be_there(&source) => {
                 return JournalSeen::Missing;
             }
             Err(Refusal::Unopenable { source, .. }) => return unusable(source.to_string()),
@@ -71,7 +76,9 @@ impl JournalSeen {
         let opened = Journal::open(Arc::new(log), &Limits::PRODUCTION)
             .and_then(|journal| Ok((journal.progress_unverified()?, journal)));
         match opened {
-            Ok((Some(progress), journal)) => JournalSeen::Readable { path: path.into(), journal, progress },
+            Ok((Some(progress), journal)) => {
+                JournalSeen::Readable { path: path.into(), journal: Box::new(journal), progress }
+            }
             Ok((None, _)) => unusable("it was never completely made".into()),
             Err(error) => unusable(error.to_string()),
         }
@@ -101,6 +108,12 @@ impl JournalSeen {
             JournalSeen::Missing | JournalSeen::Unusable { .. } => None,
         }
     }
+}
+
+/// Whether no file can have such a path, or none has.
+fn nothing_can_be_there(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(error.kind(), Kind::NotFound | Kind::NotADirectory | Kind::InvalidFilename)
 }
 
 /// What can be seen of a file that a journal may speak of.
@@ -141,9 +154,17 @@ impl Shape {
         })
     }
 
+    fn is_at_rest(&self) -> bool {
+        matches!(self.located, Located::Trailer { .. }) && self.job_by_superblock().is_none()
+    }
+
     pub(crate) fn verdict(&self, header: &JournalHeader, phase: &PhaseRecord) -> Verdict {
-        // A superblock of another file may be content of this one: what is sealed can be a sealed file.
-        let mut own = self.superblocks().filter(|superblock| superblock.file_id == header.file_id).peekable();
+        let is_of_file = |superblock: &&Superblock| {
+            superblock.file_id == header.file_id && superblock.geometry == header.geometry
+        };
+        // A superblock of another file may be content of this one: what is sealed can be a sealed
+        // file.
+        let mut own = self.superblocks().filter(is_of_file).peekable();
         if own.peek().is_none() {
             return if header.inode == self.inode { self.by_length(header, phase) } else { Verdict::Strange };
         }
@@ -162,10 +183,11 @@ impl Shape {
         };
         if !own.any(speaks_of) {
             Verdict::Strange
-        } else if self.misplaced.is_some() {
-            self.wrong_length(header)
         } else if is_over {
             Verdict::Finished
+        } else if self.misplaced.is_some() {
+            let expected_bytes = header.geometry.sealed_len();
+            Verdict::WrongLength(Damage::Length { found_bytes: self.len, expected_bytes })
         } else {
             Verdict::Open(header.job)
         }
@@ -184,13 +206,8 @@ impl Shape {
             Phase::Truncating if is_plain => Verdict::Open(header.job),
             // Its superblocks are damaged.
             _ if self.len == sealed_len => Verdict::Strange,
-            _ => self.wrong_length(header),
+            _ => Verdict::Unclear(header.job),
         }
-    }
-
-    fn wrong_length(&self, header: &JournalHeader) -> Verdict {
-        let expected_bytes = header.geometry.sealed_len();
-        Verdict::WrongLength(Damage::Length { found_bytes: self.len, expected_bytes })
     }
 }
 
@@ -214,8 +231,8 @@ impl<'a> Subject<'a> {
         Ok(Subject { path, data, inode: metadata.ino(), journal })
     }
 
-    /// Refuses a file beside which the journal of an open job lies, and as far as it would matter, any other journal. Of a file
-    /// without one, what superblocks say is asked by who opens it.
+    /// Refuses a file beside which the journal of an open job lies, and as far as it would matter,
+    /// any other journal. Of a file without one, what superblocks say is asked by who opens it.
     pub(crate) fn refuse_open_job(&self, asks: Asks) -> Result<(), OpenError> {
         let names = Names::of(self.path)?;
         let beside = names.path_of(&names.journal());
@@ -225,45 +242,33 @@ impl<'a> Subject<'a> {
         if journals.is_empty() && asks != Asks::Copy {
             return Ok(());
         }
-        let path = || self.path.to_path_buf();
         let file = Shape::of(self.data, self.inode).map_err(|(offset, source)| OpenError::Io {
-            path: path(),
+            path: self.path.into(),
             offset,
             source,
         })?;
-        let is_at_rest =
-            matches!(file.located, Located::Trailer { .. }) && file.job_by_superblock().is_none();
-        for seen in &journals {
-            match seen.verdict(&file) {
-                // Whole and sealed all the same: the job has not begun to change it, or has only names left.
-                Some(Verdict::Open(_)) if is_at_rest && asks == Asks::Read => {}
-                Some(Verdict::Open(kind)) => {
-                    let kind = public_kind(kind);
-                    return Err(OpenError::Interrupted { path: path(), kind, journal_found: true });
-                }
-                Some(Verdict::WrongLength(damage)) => {
-                    return Err(OpenError::Damaged { path: path(), damage });
-                }
-                Some(Verdict::Finished | Verdict::Strange) | None => {}
+        for verdict in journals.iter().filter_map(|seen| seen.verdict(&file)) {
+            self.refuse_by_journal(&file, verdict, asks)?;
+        }
+        match file.job_by_superblock() {
+            Some(kind) if asks == Asks::Copy => {
+                Err(self.interrupted_by_superblock(&file, kind, !journals.is_empty()))
             }
+            Some(_) => Ok(()),
+            None => refuse_other_journal(&file, &journals, self.journal.unwrap_or(&beside), asks),
         }
-        if file.job_by_superblock().is_some() && asks != Asks::Copy {
-            return Ok(());
-        }
-        if let Some(kind) = file.job_by_superblock() {
-            return Err(self.interrupted_by_superblock(&file, kind, !journals.is_empty()));
-        }
-        let counts = |seen: &&JournalSeen| match (&file.located, asks) {
-            (_, Asks::Copy) => true,
-            // One that the user chose another place for is no hindrance.
-            (Located::Plain, _) | (Located::Trailer { .. }, Asks::Decrypt) => {
-                seen.path() == Some(self.journal.unwrap_or(&beside))
+    }
+
+    fn refuse_by_journal(&self, file: &Shape, verdict: Verdict, asks: Asks) -> Result<(), OpenError> {
+        let path = self.path.to_path_buf();
+        match verdict {
+            // The job has not begun to change it, or has nothing left but names.
+            Verdict::Open(_) if file.is_at_rest() && asks == Asks::Read => Ok(()),
+            Verdict::Open(kind) => {
+                Err(OpenError::Interrupted { path, kind: public_kind(kind), journal_found: true })
             }
-            _ => false,
-        };
-        match journals.iter().find(counts).and_then(JournalSeen::path) {
-            Some(journal) => Err(Refusal::JobOpen { journal: journal.into() }.into()),
-            None => Ok(()),
+            Verdict::WrongLength(damage) => Err(OpenError::Damaged { path, damage }),
+            Verdict::Unclear(_) | Verdict::Finished | Verdict::Strange => Ok(()),
         }
     }
 
@@ -278,9 +283,28 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// What `info` shows instead of what the file looks like: that a journal says that it is in the middle of a job.
+/// Refuses a journal that is in the way, whatever it is. `chosen` is where that of a new job would
+/// lie: one that lies elsewhere is no hindrance for it.
+fn refuse_other_journal(
+    file: &Shape,
+    journals: &[JournalSeen],
+    chosen: &Path,
+    asks: Asks,
+) -> Result<(), OpenError> {
+    let counts = |journal: &&Path| match (&file.located, asks) {
+        (_, Asks::Copy) => true,
+        (Located::Plain, _) | (Located::Trailer { .. }, Asks::Decrypt) => *journal == chosen,
+        _ => false,
+    };
+    match journals.iter().filter_map(JournalSeen::path).find(counts) {
+        Some(journal) => Err(Refusal::JobOpen { journal: journal.into() }.into()),
+        None => Ok(()),
+    }
+}
+
+/// What `info` shows instead of what the file looks like: that a journal says that it is in the
+/// middle of a job.
 pub(crate) fn job_by_journal(file: &Shape, verdict: &Verdict) -> Option<report::JobKind> {
-    let Verdict::Open(kind) = verdict else { return None };
-    let is_whole = matches!(file.located, Located::Trailer { .. }) && file.job_by_superblock().is_none();
-    (!is_whole).then(|| public_kind(*kind))
+    let (Verdict::Open(kind) | Verdict::Unclear(kind)) = verdict else { return None };
+    (!file.is_at_rest()).then(|| public_kind(*kind))
 }

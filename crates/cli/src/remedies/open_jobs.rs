@@ -1,4 +1,5 @@
-//! What to do about a file that a job is open on, or beside which a journal lies. What its journal is, only that can say.
+//! What to do about a file that a job is open on, or beside which a journal lies. What its journal
+//! is, only that can say.
 
 use std::path::Path;
 
@@ -7,7 +8,8 @@ use pageseal::{FileStatus, Info, JobKind, Notice};
 use super::{NextCommands, Situation, of_damage};
 use crate::shell_quote::shell_quote;
 
-/// What goes on with a job, as its journal says. What the error says of it counts where nothing can be found out.
+/// What goes on with a job, as its journal says. What the error says of it counts where nothing can
+/// be found out.
 pub fn of_job(kind: JobKind, rolling_back: bool, path: &Path, situation: &Situation<'_>) -> String {
     if let Ok(info) = pageseal::info(path, situation.journal) {
         if let Some(told) = as_journal_says(&info, path, situation) {

@@ -21,7 +21,8 @@ pub struct Document {
 }
 
 impl Document {
-    /// Tables whose first column is `state` say how commands end, the one of what is said, what the cells mean.
+    /// Tables whose first column is `state` say how commands end, the one of what is said, what the
+    /// cells mean.
     pub fn read() -> Self {
         let start = DESIGN.find("\n## 6. ").expect("section 6");
         let section = &DESIGN[start + 1..];

@@ -1,5 +1,5 @@
-//! What states are put together from: the bytes of real jobs, and the keys that let phases and superblocks be written which no
-//! caller of the library can stop at.
+//! What states are put together from: the bytes of real jobs, and the keys that let phases and
+//! superblocks be written which no caller of the library can stop at.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -79,7 +79,8 @@ pub fn encrypt_options() -> EncryptOptions {
     EncryptOptions { job_key: JobKeyMode::Disk, threads: Some(1), ..EncryptOptions::default() }
 }
 
-/// File and journal of a job, when the first window was recorded and when it was stopped behind that window.
+/// File and journal of a job, when the first window was recorded and when it was stopped behind
+/// that window.
 struct Seen {
     recorded: [Vec<u8>; 2],
     stopped: [Vec<u8>; 2],
@@ -101,7 +102,6 @@ impl Seen {
         let control = Control { progress: &progress, cancellation: cancellation.clone() };
         let error = job(&control).expect_err("was stopped");
         assert!(matches!(error, JobError::Interrupted { .. }), "{error:?}");
-        drop(progress);
         let recorded = recorded.into_inner().unwrap().expect("there was a first window");
         Seen { recorded, stopped: both() }
     }
@@ -336,7 +336,8 @@ impl Parts {
         if direction == Direction::Forward { self.geometry.chunk_count() } else { 0 }
     }
 
-    /// Writes the file that a journal is of into its header. A journal that is damaged stays as it is.
+    /// Writes the file that a journal is of into its header. A journal that is damaged stays as it
+    /// is.
     pub fn of_inode(&self, journal: &[u8], inode: u64) -> Vec<u8> {
         let mut journal = journal.to_vec();
         let Ok(header) = JournalHeader::parse(&journal[..HEADER_LEN.min(journal.len())], &Limits::PRODUCTION)

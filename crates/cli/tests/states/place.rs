@@ -231,7 +231,8 @@ impl Ended {
         Ended { exit: code(output), text: stdout(output) + &stderr(output) }
     }
 
-    /// What its remedy says to run next, as the document calls it. One that goes on elsewhere is another state's.
+    /// What its remedy says to run next, as the document calls it. One that goes on elsewhere is
+    /// another state's.
     pub fn proposed_commands(&self) -> Vec<&'static str> {
         let remedy: String = self.text.lines().filter(|line| line.trim_start().starts_with('→')).collect();
         let commands = remedy.split('`').skip(1).step_by(2).filter(|command| !command.contains("PATH"));

@@ -165,7 +165,8 @@ fn check_names(opened: &OpenedTarget, options: &DecryptOptions) -> Result<(), Jo
     let names = &target.names;
     if !options.keep_name {
         if !names.given_is_sealed() {
-            // While an encrypt is open, the file has its plain name: then that is what there is to say, or that it is damaged.
+            // While an encrypt is open, the file has its plain name: then that is what there is to say, or
+            // that it is damaged.
             return Err(match settled_superblock(&target.path, &*target.data, &target.limits) {
                 Err(error @ (OpenError::Interrupted { .. } | OpenError::Damaged { .. })) => error.into(),
                 _ => Refusal::NoSealedSuffix { path: target.path.clone() }.into(),
