@@ -116,6 +116,16 @@ impl Failure {
         }
     }
 
+    /// Whether only the program that reads our output has had enough, of which nobody wants to
+    /// hear.
+    pub fn is_of_reader(&self) -> bool {
+        matches!(
+            self,
+            Failure::Job(JobError::Refused(Refusal::Output { source, .. }))
+                if source.kind() == io::ErrorKind::BrokenPipe
+        )
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.class().into()

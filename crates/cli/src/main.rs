@@ -24,6 +24,8 @@ use arguments::Arguments;
 use exit::Exit;
 
 fn main() -> ExitCode {
+    // Without it a limit ends the process, as it does by default.
+    let _ = signals::outlive_size_limit();
     match Arguments::try_parse() {
         Ok(arguments) => commands::run(arguments).into(),
         Err(error) => {

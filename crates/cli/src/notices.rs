@@ -2,6 +2,8 @@
 
 use pageseal::Notice;
 
+use crate::shell_quote::shell_quote;
+
 /// The name of a notice in JSON.
 pub fn notice_kind(notice: &Notice) -> &'static str {
     match notice {
@@ -16,6 +18,8 @@ pub fn notice_kind(notice: &Notice) -> &'static str {
         Notice::RecoversThroughCache => "recovers_through_cache",
         Notice::NoJobKey => "no_job_key",
         Notice::JobKeyOnDisk => "job_key_on_disk",
+        Notice::JobKeyLeft { .. } => "job_key_left",
+        Notice::SecondNameRemoved { .. } => "second_name_removed",
         Notice::ChunkChangedSinceOpened { .. } => "chunk_changed_since_opened",
         Notice::NameKept { .. } => "name_kept",
         Notice::NameRefused { .. } => "name_refused",
@@ -74,6 +78,14 @@ pub fn notice_text(notice: &Notice) -> String {
         Notice::JobKeyOnDisk => {
             "the job key lies in the journal on disk; flash may keep it after it is wiped".into()
         }
+        Notice::JobKeyLeft { key } => format!(
+            "the key of this job, which is over, could not be removed; with a copy of its journal it opens the file: remove {}",
+            shell_quote(key)
+        ),
+        Notice::SecondNameRemoved { name } => format!(
+            "the finished file also had its old name {}, as a renaming that was cut off leaves it; that name was removed",
+            name.display()
+        ),
         Notice::ChunkChangedSinceOpened { chunk } => {
             format!("chunk {chunk} was changed since it was opened, so it was sealed anew with its changes")
         }

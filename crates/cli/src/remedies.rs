@@ -1,10 +1,12 @@
 //! From what happened to what to do: a concrete next step for every error. The library says what and where;
 //! only the command knows its own options.
 
+mod endings;
 mod keys;
 mod measuring;
 mod next_commands;
 mod open_jobs;
+mod streams;
 
 use std::ffi::OsStr;
 use std::io::{self, ErrorKind};
@@ -21,9 +23,11 @@ use crate::size::{format_size, percent};
 pub use next_commands::NextCommands;
 pub use open_jobs::of_strange_journal;
 
+use endings::of_untidied;
 use keys::of_key;
 use measuring::{of_bench, of_demo};
 use open_jobs::{of_job, of_open_job};
+use streams::of_spool;
 
 /// What the user was doing, as far as the proposed commands depend on it.
 #[derive(Clone, Copy, Debug)]
@@ -126,12 +130,16 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
             let next = of_job(*kind, *rolling_back, path, situation);
             format!("{done} % done; {}{next}", before_going_on(cause))
         }
+        Failure::Job(JobError::NotTidied { path, journal, source, .. }) => {
+            of_untidied(path, journal.as_deref(), source, situation)
+        }
         Failure::Key(error) => of_key(error, situation),
         Failure::Demo(error) => of_demo(error),
         Failure::Bench(error) => of_bench(error),
         Failure::Write { source, .. } | Failure::Stdout { source } => match source.kind() {
             ErrorKind::AlreadyExists => "move it away or choose another name; nothing is overwritten".into(),
             ErrorKind::StorageFull => "free some space and run it again".into(),
+            ErrorKind::FileTooLarge => LONGER_FILES.into(),
             ErrorKind::NotFound => "make the folder first".into(),
             _ => "check the place with `ls -ld` and `df`, then run it again".into(),
         },
@@ -241,6 +249,18 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             "rename the file, or use --keep-name and a shorter --journal PATH".into()
         }
         Refusal::JobOpen { journal } => of_open_job(journal, situation),
+        Refusal::JournalIsFile { .. } => {
+            "name another place with --journal PATH, or leave it out: then it lies beside the file".into()
+        }
+        Refusal::IsJournal { path, .. } => format!(
+            "leave it as it is: `pageseal info --journal {} FILE` tells how far the job on its file is, and how to end it",
+            shell_quote(path)
+        ),
+        Refusal::SlotsAlone { path } => format!(
+            "find the journal of that encrypt and undo it with `pageseal rollback --journal PATH {0}`; if the file was sealed, \
+             put an exported trailer back: `pageseal trailer import --from TRAILER -i IDENTITY {0}`",
+            shell_quote(path)
+        ),
         Refusal::NothingToResume { path } => format!(
             "`pageseal info {}` tells what it is; if the journal lies elsewhere, add --journal PATH",
             shell_quote(path)
@@ -265,6 +285,9 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             "if you know that it is yours, give it to the owner of the file (`chown`) and to nobody else (`chmod go-w`); else remove {}",
             shell_quote(journal)
         ),
+        Refusal::JournalOfUnknown { .. } => {
+            "run it outside of the container or namespace, where owners and groups are known".into()
+        }
         // The journal is not what grows then.
         Refusal::NoSpace { path, needed_bytes, .. } if situation.file == Some(path) => {
             format!("free {} on that file system", format_size(*needed_bytes))
@@ -322,9 +345,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             )
         }
         Refusal::OldCopyMayReturn { path, .. } => without_in_place(path, situation),
-        Refusal::FileSizeLimit { .. } => {
-            "raise the limit of the shell that starts it (`ulimit -f unlimited`), then run it again".into()
-        }
+        Refusal::FileSizeLimit { .. } => LONGER_FILES.into(),
         Refusal::Privileges { path, .. } => format!(
             "note them (`getcap {0}`, `stat -c %a {0}`), take them off (`setcap -r {0}`, `chmod u-s,g-s {0}`), run it again, \
              and set them again when the file is plain again; or use -o OUT",
@@ -336,12 +357,18 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         Refusal::BadValue { .. } => format!("see `pageseal {} --help`", situation.command),
         Refusal::TooLong { .. } => "split the file".into(),
         Refusal::Threads { .. } => "try fewer with --threads N".into(),
-        Refusal::Output { source, .. } if source.kind() == ErrorKind::BrokenPipe => {
-            "the program that reads the pipe ended too early; the input is as it was".into()
-        }
-        Refusal::Output { source, .. } | Refusal::Input { source, .. } if is_out_of_descriptors(source) => {
+        Refusal::Output { source, .. } | Refusal::Input { source, .. } | Refusal::Spool { source, .. }
+            if is_out_of_descriptors(source) =>
+        {
             MORE_DESCRIPTORS.into()
         }
+        Refusal::Output { source, .. } | Refusal::Input { source, .. }
+            if source.kind() == ErrorKind::NotConnected =>
+        {
+            "leave it open, or name a file: -o OUT, and FILE instead of -".into()
+        }
+        Refusal::Output { source, .. } if source.kind() == ErrorKind::FileTooLarge => LONGER_FILES.into(),
+        Refusal::Spool { is_temporary, source, .. } => of_spool(*is_temporary, source),
         Refusal::Output { .. } => {
             "check the output's folder and its free space; the input is as it was".into()
         }
@@ -354,6 +381,8 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
     }
 }
 
+const LONGER_FILES: &str =
+    "raise the limit of the shell that starts it (`ulimit -f unlimited`), then run it again";
 const MORE_DESCRIPTORS: &str = "raise the limit of open files (`ulimit -n`), then run it again";
 
 /// Whether the process or the system has no descriptor left.

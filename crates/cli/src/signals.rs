@@ -26,9 +26,13 @@ pub fn install(second_ends: bool) -> io::Result<Cancellation> {
             flag::register(signal, Arc::clone(&may_end))?;
         }
     }
-    // A limit on the length of files is then an error like any other (EFBIG), which a job can say and clean up after.
-    flag::register(SIGXFSZ, Arc::default())?;
     Ok(Cancellation::from_flag(asked))
+}
+
+/// A limit on the length of files is then an error like any other (EFBIG), which can be said and cleaned
+/// up after. For every command, before it writes anything.
+pub fn outlive_size_limit() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::default()).map(|_| ())
 }
 
 /// The mask of signals that the process was started with as ignored; without /proc none.

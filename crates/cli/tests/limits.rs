@@ -32,3 +32,16 @@ fn a_file_that_may_not_grow_is_refused_with_nothing_changed() {
         }
     }
 }
+
+/// The signal of that limit would end the process with half a key under its name.
+#[test]
+fn a_key_that_cannot_be_written_leaves_nothing() {
+    let folder = Folder::new();
+    let limited = "ulimit -f 0 && exec \"$0\" \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_pageseal"), "keygen", "-o", "key.txt"]);
+    let output = command.current_dir(folder.path("")).output().unwrap();
+    assert_eq!(code(&output), 1, "{}", stderr(&output));
+    assert!(stderr(&output).contains("ulimit -f unlimited"), "{}", stderr(&output));
+    assert!(!folder.exists("key.txt"));
+}

@@ -70,6 +70,12 @@ pub enum Notice {
     NoJobKey,
     /// The job key lies in the journal, on disk; flash may keep it after it is wiped.
     JobKeyOnDisk,
+    /// The key of a job that is over could not be removed. Whoever can read it and a copy of the
+    /// job's journal can open the file.
+    JobKeyLeft {
+        /// Where it lies, in memory.
+        key: PathBuf,
+    },
     /// A chunk's plaintext was changed since it was opened, so it was sealed anew under a fresh nonce.
     ChunkChangedSinceOpened {
         /// Chunk index.
@@ -90,6 +96,12 @@ pub enum Notice {
         wanted: PathBuf,
         /// What the system said.
         reason: String,
+    },
+    /// The finished file had both of its names, as a renaming that was cut off leaves them; the old
+    /// one was removed.
+    SecondNameRemoved {
+        /// The name that was removed.
+        name: PathBuf,
     },
     /// The name belongs to another file now; names were left alone.
     NameGone {

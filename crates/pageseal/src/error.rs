@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::damaged_chunks::{DamagedRange, shown_ranges};
 use crate::keys::KeyError;
-use crate::report::JobKind;
+use crate::report::{JobKind, JobOutcome};
 
 /// The five kinds of failure that a script must tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +132,35 @@ pub enum Refusal {
         /// The limit in bytes.
         limit_bytes: u32,
     },
+    /// `--journal` names the file itself, by the name that it has or one that it gets.
+    #[error("{} cannot have {} as its journal: that is a name of the file itself", path.display(), journal.display())]
+    JournalIsFile {
+        /// What was named as the journal.
+        journal: PathBuf,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is the journal of a job.
+    #[error(
+        "{} is the journal of an interrupted {}", path.display(), match kind { JobKind::Encrypt => "encrypt", JobKind::Decrypt => "decrypt" }
+    )]
+    IsJournal {
+        /// The file.
+        path: PathBuf,
+        /// The job.
+        kind: JobKind,
+    },
+    /// Slots lie where a sealed file has them, and nothing says what else the file is: an
+    /// interrupted encrypt writes them first.
+    #[error(
+        "{} ends in the key slots of a sealed file, without a superblock: an encrypt of it was interrupted before it sealed \
+         anything, or it lost its superblocks",
+        path.display()
+    )]
+    SlotsAlone {
+        /// The file.
+        path: PathBuf,
+    },
     /// A journal lies there: an interrupted job.
     #[error("an interrupted job's journal exists: {}", journal.display())]
     JobOpen {
@@ -186,6 +215,17 @@ pub enum Refusal {
         file: PathBuf,
         /// Who can write to the journal.
         who: String,
+    },
+    /// In a user namespace that does not know who could write to the journal.
+    #[error(
+        "{} may have been written by others than can write to {}: this user namespace does not know its owner or group",
+        journal.display(), file.display()
+    )]
+    JournalOfUnknown {
+        /// The journal.
+        journal: PathBuf,
+        /// The file.
+        file: PathBuf,
     },
     /// Not enough room for trailer or journal.
     #[error("no space: {needed_bytes} more bytes are needed for {}", path.display())]
@@ -340,6 +380,17 @@ pub enum Refusal {
     Output {
         /// The output.
         path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A sealed stream is put into a file first, so that it can be read at random, and that failed.
+    #[error("cannot keep standard input in {}", folder.display())]
+    Spool {
+        /// Where the file was to be: beside the output, or if that is a stream too, in the
+        /// temporary folder.
+        folder: PathBuf,
+        /// Whether it is the temporary folder.
+        is_temporary: bool,
         /// What the system said.
         source: io::Error,
     },
@@ -627,6 +678,23 @@ pub enum JobError {
         /// Why.
         cause: InterruptCause,
     },
+    /// The job is over and the file is what it should be; what came after that failed.
+    #[error(
+        "{} is {}, but {what} failed", path.display(), match outcome { JobOutcome::Sealed => "sealed", JobOutcome::Plain => "plain" }
+    )]
+    NotTidied {
+        /// The file.
+        path: PathBuf,
+        /// What it is now.
+        outcome: JobOutcome,
+        /// The journal, which [`crate::resume`] removes; `None` if it is gone, but may be there
+        /// again after a power cut.
+        journal: Option<PathBuf>,
+        /// Which step.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 impl From<KeyError> for JobError {
@@ -691,7 +759,10 @@ impl JobError {
             JobError::Refused(refusal) => refusal.class(),
             JobError::Open(open) => open.class(),
             JobError::Interrupted { cause: InterruptCause::Damaged(_), .. } => ErrorClass::Damaged,
-            JobError::Interrupted { .. } => ErrorClass::Interrupted,
+            JobError::Interrupted { .. } | JobError::NotTidied { journal: Some(_), .. } => {
+                ErrorClass::Interrupted
+            }
+            JobError::NotTidied { journal: None, .. } => ErrorClass::Refused,
         }
     }
 }

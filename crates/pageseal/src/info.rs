@@ -12,7 +12,7 @@ use pageseal_storage::{BufferedFile, Storage};
 
 use crate::control::Notice;
 use crate::error::{Damage, OpenError, Refusal};
-use crate::job::{done_bytes, job_key, journal_place, public_kind, resilience_name};
+use crate::job::{done_bytes, job_key, journal_place_of, public_kind, resilience_name};
 use crate::names::Names;
 use crate::open_job::{JournalSeen, Shape, Verdict, job_by_journal};
 use crate::report::JobKind;
@@ -256,7 +256,7 @@ fn existing_path(path: &Path, elsewhere: Option<&Path>) -> Result<PathBuf, OpenE
 
 /// The journal beside the file, or where the caller says.
 fn journal_seen(path: &Path, elsewhere: Option<&Path>) -> Result<JournalSeen, OpenError> {
-    let place = journal_place(&Names::of(path)?, elsewhere)?;
+    let place = journal_place_of(&Names::of(path)?, elsewhere)?;
     Ok(JournalSeen::at(&place.path))
 }
 

@@ -10,6 +10,8 @@ use pageseal_storage::Storage;
 use pageseal_storage::lock::{FileLock, LockError, is_locked};
 
 use crate::error::{OpenError, Refusal};
+use crate::job::journal_place_of;
+use crate::names::Names;
 use crate::open_job::{Asks, Subject};
 use crate::target::open_for_reading;
 
@@ -72,6 +74,10 @@ impl ReadTarget {
         data: &dyn Storage,
         journal: Option<&Path>,
     ) -> Result<(), OpenError> {
+        let names = Names::of(&self.path)?;
+        if let Err(refusal @ Refusal::JournalIsFile { .. }) = journal_place_of(&names, journal) {
+            return Err(refusal.into());
+        }
         Subject::new(&self.path, data, &self.file, journal)?.refuse_open_job(asks)
     }
 

@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
@@ -43,8 +43,9 @@ pub trait Surroundings: Send + Sync + Debug {
     /// A key that was kept.
     fn find_job_key(&self, job_id: &Id) -> Option<Zeroizing<[u8; 32]>>;
 
-    /// Removes a key that was kept; one that is gone already is as good.
-    fn forget_job_key(&self, job_id: &Id);
+    /// Removes a key that was kept; one that is gone already is as good. Returns where it lies if
+    /// it is still there.
+    fn forget_job_key(&self, job_id: &Id) -> Option<PathBuf>;
 
     /// Is told of every chunk whose ciphertext leaves the process.
     fn chunk_leaves(&self, _nonce: &[u8; 24], _tag: &[u8; 32]) {}
@@ -107,10 +108,13 @@ impl Surroundings for System {
         Some(bytes)
     }
 
-    fn forget_job_key(&self, job_id: &Id) {
-        if let Some(path) = job_key_path(job_id) {
-            // Already gone after a restart, which is as good.
-            let _ = fs::remove_file(path);
+    fn forget_job_key(&self, job_id: &Id) -> Option<PathBuf> {
+        let path = job_key_path(job_id)?;
+        match fs::remove_file(&path) {
+            Ok(()) => None,
+            // After a restart, for example.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => Some(path),
         }
     }
 }

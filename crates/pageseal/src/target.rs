@@ -1,5 +1,6 @@
 //! Opening the file that an operation works on, with every check that can be made before a byte changes.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -77,9 +78,9 @@ pub(crate) fn open_for_change(
     control: &Control<'_>,
 ) -> Result<OpenedTarget, Refusal> {
     let path = names.given_path();
-    check_type(&path)?;
     let unopenable = |source| Refusal::Unopenable { path: path.clone(), source };
     let directory = Arc::new(RealDirectory::open(&names.directory).map_err(unopenable)?);
+    check_type(&path, &directory, &names.given)?;
     let reader = directory.open_file(&names.given, Access::ReadOnly).map_err(unopenable)?;
     let metadata = reader.metadata().map_err(unopenable)?;
     check_regular(&path, &metadata)?;
@@ -188,19 +189,19 @@ fn probe_for_writers(reader: &File) -> WriterProbe {
 
 /// Opens a regular file for reading only.
 pub(crate) fn open_for_reading(path: &Path) -> Result<File, Refusal> {
-    check_type(path)?;
     let names = Names::of(path)?;
     let unopenable = |source| Refusal::Unopenable { path: path.into(), source };
     let directory = RealDirectory::open(&names.directory).map_err(unopenable)?;
+    check_type(path, &directory, &names.given)?;
     let file = directory.open_file(&names.given, Access::ReadOnly).map_err(unopenable)?;
     check_regular(path, &file.metadata().map_err(unopenable)?)?;
     Ok(file)
 }
 
 /// Looks at the name itself first, so that a symbolic link is named as such and a FIFO is never opened.
-fn check_type(path: &Path) -> Result<(), Refusal> {
+fn check_type(path: &Path, directory: &RealDirectory, name: &OsStr) -> Result<(), Refusal> {
     let metadata =
-        path.symlink_metadata().map_err(|source| Refusal::Unopenable { path: path.into(), source })?;
+        directory.look_at(name).map_err(|source| Refusal::Unopenable { path: path.into(), source })?;
     if metadata.file_type().is_symlink() {
         return Err(Refusal::SymbolicLink { path: path.into() });
     }

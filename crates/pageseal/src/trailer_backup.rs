@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use pageseal_format::limits::{BLOCK, SLOT_AREA_LEN};
+use pageseal_format::limits::{BLOCK, SECTOR, SLOT_AREA_LEN};
 use pageseal_format::{FileState, Geometry, Limits};
 use pageseal_storage::{BufferedFile, Directory, RealDirectory, Storage};
 
@@ -98,10 +98,9 @@ pub fn import_trailer(
     let unreadable = |source| OpenError::Io { path: path.into(), offset: 0, source };
     let data = Arc::clone(&target.data);
     let len = data.len().map_err(unreadable)?;
-    check_replaceable(&target, &*data, &found, len)?;
-
     let spliced = Spliced { data: Arc::clone(&data), data_end: len, trailer: backup, geometry };
     let (area, slots, _) = read_slots(trailer, &spliced, &geometry)?;
+    check_replaceable(&target, &spliced, &found, &slots, len)?;
     let suite = suite_of(trailer, &found.superblock)?;
     let key = unwrap_slots(&area, &hash_of(&found.superblock, suite), identities, &control.cancellation)?;
     let keys = authenticate(trailer, &found.superblock, suite, &key)?;
@@ -151,8 +150,8 @@ fn backup_superblock(path: &Path, backup: &dyn Storage) -> Result<FoundSuperbloc
 }
 
 fn check_no_job(target: &Target) -> Result<(), Refusal> {
-    let journal = journal_place(&target.names, None)?;
-    if journal.path.symlink_metadata().is_ok() {
+    let journal = journal_place(&target.folder, &target.names, None)?;
+    if journal.is_taken() {
         return Err(Refusal::JobOpen { journal: journal.path });
     }
     Ok(())
@@ -162,11 +161,13 @@ fn check_no_job(target: &Target) -> Result<(), Refusal> {
 /// must not be of a later time than the one that is put back.
 fn check_replaceable(
     target: &Target,
-    data: &dyn Storage,
+    spliced: &Spliced,
     found: &FoundSuperblock,
+    slots: &[u8],
     len: u64,
 ) -> Result<(), OpenError> {
     let path = &target.path;
+    let data = &*target.data;
     let geometry = &found.superblock.geometry;
     let damaged = |damage| OpenError::Damaged { path: path.clone(), damage };
     if len < geometry.data_len() {
@@ -176,18 +177,18 @@ fn check_replaceable(
         let trailer_end = geometry.sealed_len();
         return Err(damaged(Damage::ForeignBytes { trailer_end, foreign_bytes: len - trailer_end }));
     }
-    let located = locate(data, &Limits::PRODUCTION).map_err(|(offset, source)| OpenError::Io {
-        path: path.clone(),
-        offset,
-        source,
-    })?;
+    let unreadable = |(offset, source)| OpenError::Io { path: path.clone(), offset, source };
+    let located = locate(data, &Limits::PRODUCTION).map_err(unreadable)?;
     let Located::Trailer { a, b } = located else {
         // The one chunk of an empty file is empty and proves nothing of what lies here.
-        return if geometry.data_len() == 0 && len > 0 {
-            Err(damaged(Damage::ForeignBytes { trailer_end: 0, foreign_bytes: len }))
-        } else {
-            Ok(())
-        };
+        if geometry.data_len() == 0 && len > 0 {
+            let is_ours =
+                is_torn_import(spliced, found, slots, len).map_err(|source| unreadable((0, source)))?;
+            if !is_ours {
+                return Err(damaged(Damage::ForeignBytes { trailer_end: 0, foreign_bytes: len }));
+            }
+        }
+        return Ok(());
     };
     if let Ok((present, _)) = agree(path, &a, &b)
         && (present.superblock.file_id != found.superblock.file_id
@@ -199,6 +200,28 @@ fn check_replaceable(
         return Err(damaged(Damage::WrongMac { block: "trailer to import" }));
     }
     Ok(())
+}
+
+/// Whether the file, which has no data, is what a crash left of an earlier import: every sector is
+/// zero or has what the import writes there, and at least one has. Then nothing is overwritten but
+/// zeros and these.
+fn is_torn_import(spliced: &Spliced, found: &FoundSuperblock, slots: &[u8], len: u64) -> io::Result<bool> {
+    let geometry = &spliced.geometry;
+    let mut whole = vec![0; geometry.sealed_len() as usize];
+    let mut put = |offset: u64, bytes: &[u8]| whole[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+    let mut table = vec![0; geometry.table_len() as usize];
+    spliced.read_exact_at(&mut table, geometry.table_offset())?;
+    put(geometry.table_offset(), &table);
+    (0..2).for_each(|copy| put(geometry.slot_area_offset(copy), slots));
+    put(geometry.superblock_a_offset(), &found.bytes[..]);
+    put(geometry.superblock_b_offset(), &found.bytes[..]);
+    let mut there = vec![0; len as usize];
+    spliced.data.read_exact_at(&mut there, 0)?;
+    let sectors = || there.chunks(SECTOR as usize).zip(whole.chunks(SECTOR as usize));
+    let is_zero = |sector: &[u8]| sector.iter().all(|byte| *byte == 0);
+    let is_same = |sector: &[u8], ours: &[u8]| sector == &ours[..sector.len()];
+    Ok(sectors().all(|(sector, ours)| is_zero(sector) || is_same(sector, ours))
+        && sectors().any(|(sector, ours)| !is_zero(sector) && is_same(sector, ours)))
 }
 
 /// Superblocks last, copy B after copy A: a torn import is recognised, and can be repeated.

@@ -366,3 +366,51 @@ fn a_huge_sealed_file_that_lost_a_byte_or_got_one_more_is_not_plain() {
         }
     }
 }
+
+/// What a crash can leave of an import, for a file without content: each sector is what the import
+/// writes there, or is not written yet.
+#[test]
+fn an_import_for_an_empty_file_that_was_cut_off_can_be_repeated() {
+    let place = Place::new();
+    let (sealed, _) = sealed_file(place.path(), &place.keys, "empty", 0);
+    let trailer = place.export(&sealed, "trailer");
+    let whole = fs::read(&sealed).unwrap();
+    let geometry = layout(0);
+    let [a, b] = [geometry.superblock_a_offset(), geometry.superblock_b_offset()].map(|at| at as usize);
+    let slots = geometry.slot_area_offset(0) as usize;
+    let table = geometry.table_offset() as usize;
+    let without = |parts: &[std::ops::Range<usize>]| {
+        let mut bytes = whole.clone();
+        parts.iter().for_each(|part| bytes[part.clone()].fill(0));
+        bytes
+    };
+    let blocks = [a..a + 4096, b..b + 4096];
+    let torn = [
+        without(&blocks),
+        without(&[blocks[0].clone(), b + 512..b + 4096]),
+        without(&[blocks[0].clone(), blocks[1].clone(), slots + 512..table]),
+        without(&[blocks[0].clone(), slots..table, blocks[1].clone()]),
+    ];
+    for (case, bytes) in torn.iter().enumerate() {
+        fs::write(&sealed, bytes).unwrap();
+        place.import(&sealed, &trailer).unwrap_or_else(|error| panic!("torn in way {case}: {error}"));
+        assert_eq!(fs::read(&sealed).unwrap(), whole, "{case}");
+    }
+    // Nothing of the trailer, and a byte that is not its own.
+    let zeros = vec![0; whole.len()];
+    let mut foreign = without(&blocks);
+    foreign[b + 100] = 1;
+    let mut in_slots = without(&blocks);
+    in_slots[slots + 3000] ^= 1;
+    let longer = [&without(&blocks)[..], &[0]].concat();
+    for (case, bytes) in [zeros, foreign, in_slots, longer].iter().enumerate() {
+        fs::write(&sealed, bytes).unwrap();
+        assert_refused!(
+            place.path(),
+            Damaged,
+            JobError::Open(OpenError::Damaged { damage: Damage::ForeignBytes { .. }, .. }),
+            place.import(&sealed, &trailer),
+            "foreign in way {case}"
+        );
+    }
+}

@@ -164,3 +164,33 @@ fn after_a_job_has_failed_info_agrees_with_its_error() {
     assert!(done_by_error > 0, "{error:?}");
     assert!(done <= done_by_error && done_by_error <= done + told.in_flight_bytes, "{told:?}, {error:?}");
 }
+
+/// An encrypt that has made its file longer and not marked it yet: the plaintext is as long as it
+/// was.
+#[test]
+fn while_a_file_is_only_longer_info_tells_how_long_its_content_is() {
+    const LEN: u64 = 7 * WINDOW + 5000;
+    let (folder, elsewhere) = (folder(), folder());
+    let keys = Keys::new(elsewhere.path());
+    let file = folder.path().join("file");
+    write_content(&file, LEN, 3);
+    let journal = support::interrupt_encrypt(&file, &keys, &EncryptOptions::default());
+    let geometry = support::layout(LEN);
+    for offset in [geometry.superblock_a_offset(), geometry.superblock_b_offset()] {
+        support::write_at(&file, offset, &[0; 4096]);
+    }
+    let mut bytes = std::fs::read(&journal).unwrap();
+    for phase in [1, 2] {
+        for at in pageseal_format::journal::PHASE_OFFSETS.map(|at| at as usize) {
+            bytes[at + 32] = phase;
+            support::fix_checksum(&mut bytes[at..at + 4096]);
+        }
+        std::fs::write(&journal, &bytes).unwrap();
+        let told = info(&file, None).unwrap();
+        assert_eq!(told.journal.as_ref().unwrap().phase, ["CREATED", "GROWN"][phase as usize - 1]);
+        assert_eq!((told.data_len_bytes, told.file_len_bytes), (LEN, geometry.sealed_len()));
+    }
+    // A journal of something longer than the file says nothing of it.
+    support::set_len(&file, LEN - 1);
+    assert_eq!(info(&file, None).unwrap().data_len_bytes, LEN - 1);
+}

@@ -50,13 +50,16 @@ pub enum Protection {
     SameMount,
     /// A file is synced once more when it has got its name; off: only its folder is.
     LinkSync,
+    /// Where a link and an unlink stand for a renaming, the link is durable before the unlink; off:
+    /// it need not be.
+    LinkBeforeUnlink,
     /// Whether a journal is of the file's own time is asked before its windows in flight are settled; off: after.
     AskBeforeSettling,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 19] = [
+    pub const ALL: [Protection; 20] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -75,6 +78,7 @@ impl Protection {
         Protection::KnownCaches,
         Protection::SameMount,
         Protection::LinkSync,
+        Protection::LinkBeforeUnlink,
         Protection::AskBeforeSettling,
     ];
 
@@ -100,6 +104,7 @@ impl Protection {
             Protection::KnownCaches => "known-caches",
             Protection::SameMount => "same-mount",
             Protection::LinkSync => "link-sync",
+            Protection::LinkBeforeUnlink => "link-before-unlink",
             Protection::AskBeforeSettling => "ask-before-settling",
         }
     }

@@ -176,6 +176,11 @@ fn timespec((seconds, nanoseconds): (i64, u32)) -> Timespec {
     Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() }
 }
 
+/// The access control list of a file as the file system has it; empty where there is none.
+pub(crate) fn access_list(file: &File) -> Vec<u8> {
+    read_whole(|buffer| fgetxattr(file, ACCESS_LIST, buffer)).unwrap_or_default()
+}
+
 fn read_xattrs(file: &File) -> Vec<(OsString, Vec<u8>)> {
     let Ok(names) = read_whole(|buffer| flistxattr(file, buffer)) else {
         return Vec::new();

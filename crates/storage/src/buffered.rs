@@ -7,7 +7,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 
 use crate::lock::{LockHolder, lock_holder};
 use crate::read_behind::ReadBehind;
-use crate::storage::{Writers, range_end};
+use crate::storage::{GroupWriters, Writers, range_end};
+use crate::user_namespace::{known_group, known_user};
 use crate::{MountInstance, Storage, space};
 
 /// A file read and written by copies: `pread` and `pwrite`, no mapping.
@@ -101,7 +102,11 @@ impl Storage for BufferedFile {
     fn writers(&self) -> io::Result<Option<Writers>> {
         let metadata = self.file.metadata()?;
         let mode = metadata.mode();
-        Ok(Some(Writers { owner: metadata.uid(), group: mode & 0o020 != 0, others: mode & 0o002 != 0 }))
+        let group = (mode & 0o020 != 0).then(|| GroupWriters {
+            group: known_group(metadata.gid()),
+            access_list: crate::attributes::access_list(&self.file),
+        });
+        Ok(Some(Writers { owner: known_user(metadata.uid()), group, others: mode & 0o002 != 0 }))
     }
 
     fn mount_instance(&self) -> Option<MountInstance> {

@@ -119,7 +119,13 @@ fn reopen(file: &File, for_writing: bool) -> Result<File, DirectError> {
         .write(for_writing)
         .custom_flags(OFlags::DIRECT.bits() as i32)
         .open(format!("/proc/self/fd/{}", file.as_raw_fd()))
-        .map_err(unsupported_or_other)
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                let what = "the way past the page cache leads through /proc, which is not there";
+                DirectError::Io(io::Error::new(io::ErrorKind::NotFound, what))
+            }
+            _ => unsupported_or_other(error),
+        })
 }
 
 fn unsupported_or_other(error: io::Error) -> DirectError {

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     ffi::{OsStr, OsString},
     fmt::Debug,
-    fs::File,
+    fs::{File, Metadata},
     io,
     os::{
         fd::{AsRawFd, OwnedFd},
@@ -16,14 +16,14 @@ use std::{
 
 use rustix::{
     fs::{
-        AtFlags, CWD, Mode, OFlags, RawMode, RenameFlags, fsync, linkat, open, openat, renameat_with, statat,
-        unlinkat,
+        AtFlags, CWD, Mode, OFlags, RawMode, RenameFlags, fstat, fsync, linkat, open, openat, renameat_with,
+        statat, unlinkat,
     },
     io::Errno,
     rand::{GetRandomFlags, getrandom},
 };
 
-use crate::folder::name_durably;
+use crate::folder::{name_durably, rename_by_links};
 use crate::{FileSystemKind, MountInstance};
 
 /// What a file is opened for.
@@ -87,6 +87,24 @@ pub trait Directory: Send + Sync + Debug {
     /// # Errors
     /// Those of `unlinkat`.
     fn remove(&self, name: &OsStr) -> io::Result<()>;
+
+    /// What lies under this name, without opening it; a symbolic link is not followed.
+    ///
+    /// # Errors
+    /// Those of `openat` and `fstat`.
+    fn look_at(&self, name: &OsStr) -> io::Result<Metadata>;
+
+    /// Which directory it is.
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    fn own_identity(&self) -> io::Result<FileIdentity>;
+
+    /// The file system that it lies on.
+    ///
+    /// # Errors
+    /// Those of `fstatfs`.
+    fn file_system(&self) -> io::Result<FileSystemKind>;
 
     /// Which file has this name; `None` if none has. A symbolic link has an identity of its own.
     ///
@@ -156,14 +174,6 @@ impl RealDirectory {
         Ok(Self { directory, stand_in_names: Mutex::default() })
     }
 
-    /// The file system that it lies on.
-    ///
-    /// # Errors
-    /// Those of `fstatfs`.
-    pub fn file_system(&self) -> io::Result<FileSystemKind> {
-        FileSystemKind::of(&self.directory)
-    }
-
     fn create(&self, name: &OsStr, mode: Mode) -> io::Result<File> {
         let flags = OPEN_ALWAYS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(File::from(openat(&self.directory, name, flags, mode)?))
@@ -200,12 +210,15 @@ impl RealDirectory {
 
     fn link_then_remove(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let moved = self.identity_of(from)?;
-        linkat(&self.directory, from, &self.directory, to, AtFlags::empty())?;
-        // Somebody may have put another file under the old name, which then must stay.
-        if moved == self.identity_of(from)? && moved == self.identity_of(to)? {
-            self.remove(from)?;
-        }
-        Ok(())
+        rename_by_links(
+            || Ok(linkat(&self.directory, from, &self.directory, to, AtFlags::empty())?),
+            || self.sync(),
+            // Somebody may have put another file under the old name, which then must stay.
+            || match moved == self.identity_of(from)? && moved == self.identity_of(to)? {
+                true => self.remove(from),
+                false => Ok(()),
+            },
+        )
     }
 
     fn link_unnamed(&self, file: &File, name: &OsStr) -> rustix::io::Result<()> {
@@ -257,6 +270,21 @@ impl Directory for RealDirectory {
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn look_at(&self, name: &OsStr) -> io::Result<Metadata> {
+        refuse_path(name)?;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        File::from(openat(&self.directory, name, flags, Mode::empty())?).metadata()
+    }
+
+    fn own_identity(&self) -> io::Result<FileIdentity> {
+        let found = fstat(&self.directory)?;
+        Ok(FileIdentity { device: found.st_dev, inode: found.st_ino })
+    }
+
+    fn file_system(&self) -> io::Result<FileSystemKind> {
+        FileSystemKind::of(&self.directory)
     }
 
     fn sync(&self) -> io::Result<()> {

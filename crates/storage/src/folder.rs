@@ -6,7 +6,10 @@ use std::{ffi::OsStr, fmt::Debug, fs::File, io, sync::Arc};
 use pageseal_protections::{Protection, is_on};
 
 use crate::lock::{FileLock, LockError};
-use crate::{Access, BufferedFile, Directory, FileIdentity, MountInstance, Storage, Writers, inline_data};
+use crate::{
+    Access, BufferedFile, Directory, FileIdentity, FileSystemKind, MountInstance, Storage, Writers,
+    inline_data,
+};
 
 /// A folder with files in it. Every [`Directory`] is one. Names are single components.
 pub trait Folder: Send + Sync + Debug {
@@ -15,6 +18,20 @@ pub trait Folder: Send + Sync + Debug {
     /// # Errors
     /// Those of `fstatat`, except `ENOENT`.
     fn identity_of(&self, name: &OsStr) -> io::Result<Option<FileIdentity>>;
+
+    /// As [`Directory::own_identity`].
+    ///
+    /// # Errors
+    /// Those of `fstat`.
+    fn own_identity(&self) -> io::Result<FileIdentity>;
+
+    /// The file system that it lies on; `None` where that makes no difference.
+    ///
+    /// # Errors
+    /// Those of `fstatfs`.
+    fn file_system(&self) -> io::Result<Option<FileSystemKind>> {
+        Ok(None)
+    }
 
     /// As [`Directory::rename_noreplace`].
     ///
@@ -104,6 +121,24 @@ pub(crate) fn name_durably(
     sync_folder()
 }
 
+/// Renames where a file system has no call that does so without replacing. A crash in between
+/// leaves both names. Not every file system keeps the order of the two changes, and a file without
+/// a name is lost.
+///
+/// # Errors
+/// Those of the three steps.
+pub fn rename_by_links(
+    link: impl FnOnce() -> io::Result<()>,
+    sync_folder: impl FnOnce() -> io::Result<()>,
+    unlink: impl FnOnce() -> io::Result<()>,
+) -> io::Result<()> {
+    link()?;
+    if is_on(Protection::LinkBeforeUnlink) {
+        sync_folder()?;
+    }
+    unlink()
+}
+
 /// A file of a real directory that has no name yet.
 struct RealUnnamedFile<'a, D: Directory> {
     directory: &'a D,
@@ -124,6 +159,14 @@ impl<D: Directory> UnnamedFile for RealUnnamedFile<'_, D> {
 impl<D: Directory> Folder for D {
     fn identity_of(&self, name: &OsStr) -> io::Result<Option<FileIdentity>> {
         Directory::identity_of(self, name)
+    }
+
+    fn own_identity(&self) -> io::Result<FileIdentity> {
+        Directory::own_identity(self)
+    }
+
+    fn file_system(&self) -> io::Result<Option<FileSystemKind>> {
+        Directory::file_system(self).map(Some)
     }
 
     fn rename_noreplace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {

@@ -41,6 +41,8 @@ pub mod residency;
 pub mod secrets;
 #[expect(unsafe_code, reason = "signal handling")]
 pub mod sigbus;
+#[expect(unsafe_code, reason = "only the loader runs before the standard library does")]
+pub mod standard_streams;
 pub mod tlb;
 #[expect(unsafe_code, reason = "getrusage has no safe call")]
 pub mod usage;
@@ -72,6 +74,7 @@ mod transfers;
 #[cfg(pageseal_mutations)]
 #[expect(unsafe_code, reason = "sync_file_range has no safe call")]
 mod unflushed_sync;
+mod user_namespace;
 #[expect(unsafe_code, reason = "leases have no safe call")]
 mod writer_probe;
 
@@ -79,11 +82,11 @@ pub use buffered::BufferedFile;
 pub use direct::{DIRECT_ALIGNMENT, DirectError, DirectFile};
 pub use directory::{Access, Directory, FileIdentity, RealDirectory};
 pub use error::StorageError;
-pub use folder::{Folder, UnnamedFile};
+pub use folder::{Folder, UnnamedFile, rename_by_links};
 pub use mapped::{MappedFile, POPULATE_STEP_BYTES};
 pub use medium::{FileSystemKind, Medium};
 pub use memory::MemoryStorage;
 pub use mount::MountInstance;
 pub use ordered_store::STORE_UNIT_BYTES;
 pub use private_buffer::PrivateBuffer;
-pub use storage::{MappedRange, Storage, Writers};
+pub use storage::{GroupWriters, MappedRange, Storage, Writers};

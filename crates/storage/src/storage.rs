@@ -161,14 +161,23 @@ pub trait Storage: Send + Sync + Debug {
 }
 
 /// Who may write to a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Writers {
-    /// User id of the owner, who always may.
-    pub owner: u32,
-    /// Whether the group may, or an access control list names somebody who may.
-    pub group: bool,
+    /// User id of the owner, who always may. `None` if this user namespace does not know who it is.
+    pub owner: Option<u32>,
+    /// The group, if it may, or if an access control list names somebody who may.
+    pub group: Option<GroupWriters>,
     /// Whether everybody may.
     pub others: bool,
+}
+
+/// Those of a group who may write to a file, and whomever an access control list names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupWriters {
+    /// Group id; `None` if this user namespace does not know which it is.
+    pub group: Option<u32>,
+    /// The access control list as the file system has it; empty where there is none.
+    pub access_list: Vec<u8>,
 }
 
 /// Memory that *is* the file's content.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use pageseal::simulation::{Draw, RandomError, Schedule, Surroundings};
@@ -125,8 +126,9 @@ impl Surroundings for SimSurroundings {
         self.0.disk.job_key(job_id).map(zeroize::Zeroizing::new)
     }
 
-    fn forget_job_key(&self, job_id: &[u8; 16]) {
+    fn forget_job_key(&self, job_id: &[u8; 16]) -> Option<PathBuf> {
         self.0.disk.forget_job_key(job_id);
+        None
     }
 
     fn chunk_leaves(&self, nonce: &[u8; 24], tag: &[u8; 32]) {

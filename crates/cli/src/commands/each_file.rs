@@ -136,7 +136,9 @@ impl EachFile<'_> {
         let exit = match result {
             Ok(report) => report.exit(),
             Err(failure) => {
-                print_failure(failure, &situation);
+                if !failure.is_of_reader() {
+                    print_failure(failure, &situation);
+                }
                 failure.exit()
             }
         };

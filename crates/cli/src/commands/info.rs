@@ -52,6 +52,9 @@ pub fn info_text(file: &Path, info: &Info, plan: Option<&JobPlan>, journal: Opti
             ),
         );
     }
+    if info.suite.is_none() && info.data_len_bytes != info.file_len_bytes {
+        field("data", size_in_full(info.data_len_bytes));
+    }
     field("file", size_in_full(info.file_len_bytes));
     if let Some(id) = &info.file_id {
         field("file id", hex(id));

@@ -20,6 +20,31 @@ fn interrupted(kind: JobKind, rolling_back: bool, cause: InterruptCause) -> Fail
     })
 }
 
+/// The content is done, so there is nothing to undo, and without a journal nothing to go on with
+/// either.
+#[test]
+fn a_job_that_is_over_is_not_called_half_converted() {
+    let failure = |journal: Option<&str>| {
+        Failure::Job(JobError::NotTidied {
+            path: "my video.mkv".into(),
+            outcome: pageseal::JobOutcome::Sealed,
+            journal: journal.map(PathBuf::from),
+            what: "removing its journal",
+            source: io::Error::from_raw_os_error(5),
+        })
+    };
+    let situation = Situation::of("encrypt");
+    let (stays, gone) = (failure(Some("j")), failure(None));
+    for failure in [&stays, &gone] {
+        assert!(failure.message().starts_with("my video.mkv is sealed, but removing its journal failed"));
+        assert!(!remedy(failure, &situation).contains("rollback"));
+    }
+    assert_eq!(stays.exit(), crate::exit::Exit::Interrupted);
+    assert!(remedy(&stays, &situation).contains("run `pageseal resume 'my video.mkv'`"));
+    assert_eq!(gone.exit(), crate::exit::Exit::Failed);
+    assert!(remedy(&gone, &situation).contains("nothing is left to resume"));
+}
+
 fn refusals() -> Vec<Refusal> {
     let path = || "my file".into();
     let source = || io::Error::from_raw_os_error(13);
@@ -40,6 +65,9 @@ fn refusals() -> Vec<Refusal> {
         Refusal::NoSealedSuffix { path: path() },
         Refusal::NameTooLong { path: path(), limit_bytes: 255 },
         Refusal::JobOpen { journal: path() },
+        Refusal::JournalIsFile { journal: path(), path: path() },
+        Refusal::IsJournal { path: path(), kind: JobKind::Encrypt },
+        Refusal::SlotsAlone { path: path() },
         Refusal::NothingToResume { path: path() },
         Refusal::BeingRolledBack { path: path() },
         Refusal::OnlyFinish { path: path() },
@@ -47,6 +75,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::StaleJournal { journal: path() },
         Refusal::ForeignJournal { journal: path() },
         Refusal::JournalOfOthers { journal: path(), file: path(), who: "user 7".into() },
+        Refusal::JournalOfUnknown { journal: path(), file: path() },
         Refusal::NoSpace { path: path(), needed_bytes: 1 << 20, source: source() },
         Refusal::JournalUnmakable { path: path(), source: source() },
         Refusal::NoRecipients,
@@ -62,6 +91,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::TooLong { path: path() },
         Refusal::Threads { threads: 9 },
         Refusal::Output { path: path(), source: source() },
+        Refusal::Spool { folder: path(), is_temporary: true, source: source() },
         Refusal::Input { path: path(), source: source() },
         Refusal::Cancelled,
         Refusal::Random,

@@ -242,6 +242,7 @@ fn without_journal(parts: &Parts) -> Vec<State> {
     vec![
         State::new("lost, encrypt", "a", half_sealed),
         State::new("lost, enc, differ", "a", sealed([Copy::Sealed, Copy::Encrypting])),
+        State::new("lost, GROWN", "a", parts.grown(true)),
         State::new("lost, decrypt", "a.sealed", half_opened),
         State::new("lost, nothing opened", "a.sealed", sealed([Copy::Decrypting; 2])),
         State::new("lost, dec, differ", "a.sealed", sealed([Copy::Decrypting, Copy::Sealed])),

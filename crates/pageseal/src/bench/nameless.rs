@@ -37,6 +37,10 @@ impl Folder for NamelessFolder {
         Ok(self.names().get(name).copied())
     }
 
+    fn own_identity(&self) -> io::Result<FileIdentity> {
+        Directory::own_identity(&self.directory)
+    }
+
     fn rename_noreplace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let mut names = self.names();
         if names.contains_key(to) {

@@ -31,6 +31,13 @@ pub(crate) struct JournalPlace {
     pub(crate) file_system: Option<FileSystemKind>,
 }
 
+impl JournalPlace {
+    /// Whether something lies there.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.folder.identity_of(&self.name).is_ok_and(|found| found.is_some())
+    }
+}
+
 /// The open handle on a job.
 pub(crate) struct ActiveJob {
     pub(crate) context: JobContext,
@@ -232,13 +239,18 @@ impl ActiveJob {
         JobError::Open(crate::error::OpenError::Damaged { path: self.context.path.clone(), damage })
     }
 
+    /// What the file is when the job is over.
+    pub(crate) fn outcome(&self, direction: Direction) -> JobOutcome {
+        match self.context.sides(direction).1 {
+            Side::Sealed => JobOutcome::Sealed,
+            Side::Plain => JobOutcome::Plain,
+        }
+    }
+
     pub(crate) fn report(&self, direction: Direction, path: Option<PathBuf>, name_kept: bool) -> JobReport {
         JobReport {
             kind: public_kind(self.context.kind),
-            outcome: match self.context.sides(direction).1 {
-                Side::Sealed => JobOutcome::Sealed,
-                Side::Plain => JobOutcome::Plain,
-            },
+            outcome: self.outcome(direction),
             path,
             name_kept,
             data_len_bytes: self.context.geometry.data_len(),

@@ -128,7 +128,6 @@ pub(crate) fn journal_header(
 /// Makes the journal, durable with its name. Nothing of the file is changed before this returns. The journal gets its name
 /// when it is whole, so a crash leaves a usable one or none.
 pub(crate) fn create_journal(
-    surroundings: &dyn Surroundings,
     place: &JournalPlace,
     keys: &Arc<DerivedKeys>,
     header: &JournalHeader,
@@ -137,7 +136,7 @@ pub(crate) fn create_journal(
     slots: &[u8],
 ) -> Result<Journal, Refusal> {
     let path = || place.path.clone();
-    if place.folder.identity_of(&place.name).is_ok_and(|found| found.is_some()) {
+    if place.is_taken() {
         return Err(Refusal::JobOpen { journal: path() });
     }
     let mut made = None;
@@ -157,7 +156,7 @@ pub(crate) fn create_journal(
         (Err(source), made) => {
             if let Some(mut journal) = made {
                 // Only the name's durability may have failed: the name is ours, and nothing else is changed.
-                take_back_journal(surroundings, place, &mut journal, &header.job_id);
+                take_back_journal(place, &mut journal);
             }
             Err(if is_full(&source) {
                 Refusal::NoSpace { path: path(), needed_bytes: header.journal_len(), source }
@@ -172,13 +171,7 @@ pub(crate) fn create_journal(
 }
 
 /// Removes a journal of a job that has changed nothing, and whatever key it holds.
-pub(crate) fn take_back_journal(
-    surroundings: &dyn Surroundings,
-    place: &JournalPlace,
-    journal: &mut Journal,
-    job_id: &Id,
-) {
-    surroundings.forget_job_key(job_id);
+pub(crate) fn take_back_journal(place: &JournalPlace, journal: &mut Journal) {
     // The refusal that led here is what the user must see; a left-over journal is harmless and named by `info`, and so is a
     // key that opens nothing.
     let _ = journal.wipe_key_area();
@@ -186,7 +179,7 @@ pub(crate) fn take_back_journal(
 }
 
 /// The I/O error inside of a journal error, or the journal error as one.
-fn journal_io(error: JournalError) -> io::Error {
+pub(crate) fn journal_io(error: JournalError) -> io::Error {
     match error {
         JournalError::Io { source, .. } => source,
         other => io::Error::other(other),

@@ -61,8 +61,8 @@ pub fn decrypt_in_place(
     let window_len = kept_window_len(geometry.data_len(), geometry.chunk_len_bytes());
     let store = prepare_store(options.io, &mut opened, reads, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
-    let place = journal_place(&opened.target.names, options.journal.as_deref())?;
-    if place.path.symlink_metadata().is_ok() {
+    let place = journal_place(&opened.target.folder, &opened.target.names, options.journal.as_deref())?;
+    if place.is_taken() {
         return Err(Refusal::JobOpen { journal: place.path }.into());
     }
     place::check_journal(&place, plan.resilience, &opened.medium)?;
@@ -128,15 +128,8 @@ pub(crate) fn begin(
         source,
     })?;
     let SealedFile { superblock, superblock_bytes, slot_bytes, suite, keys, .. } = sealed;
-    let mut journal = create_journal(
-        &*surroundings,
-        &place,
-        &keys,
-        &header,
-        &KeyArea::Empty,
-        &superblock_bytes,
-        &slot_bytes,
-    )?;
+    let mut journal =
+        create_journal(&place, &keys, &header, &KeyArea::Empty, &superblock_bytes, &slot_bytes)?;
     journal.set_boot_id(caches);
     let mut job = ActiveJob {
         context: context(&mut target, data, &header, keys, workers),

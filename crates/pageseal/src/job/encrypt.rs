@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pageseal_crypto::Suite;
-use pageseal_format::journal::{Direction, JobKind, KeyArea, Phase};
-use pageseal_format::limits::MAX_DATA_LEN;
-use pageseal_format::{FileState, Geometry, Limits, Superblock, labels};
+use pageseal_format::journal::{Direction, HEADER_LEN, JobKind, JournalHeader, KeyArea, Phase};
+use pageseal_format::limits::{MAX_DATA_LEN, SLOT_AREA_LEN, SUPERBLOCK_LEN};
+use pageseal_format::{FileState, Geometry, Limits, SlotArea, Superblock, labels, trailer_candidates};
 use pageseal_storage::{FileSystemKind, Medium, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
@@ -18,7 +18,7 @@ use super::begin::{
 };
 use super::caches::Caches;
 use super::context::{Holes, find_holes, io_cause};
-use super::journal_file::journal_place;
+use super::journal_file::{journal_place, journal_place_of};
 use super::plan::{Plan, Reasons, check_choices, kept_window_len, plan};
 use super::store_choice::{Reads, choose_store, prepare_store};
 use super::workers::Workers;
@@ -57,7 +57,8 @@ pub fn encrypt_in_place(
     opened.refuse_open_job(Asks::Encrypt, options.journal.as_deref())?;
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
-    let place = journal_place(&opened.target.names, options.journal.as_deref())?;
+    let target = &opened.target;
+    let place = journal_place(&target.folder, &target.names, options.journal.as_deref())?;
     encrypt_opened(opened, place, geometry, recipients, options, control, started)
 }
 
@@ -108,7 +109,7 @@ pub(crate) fn plan_of_encrypt(path: &Path, options: &EncryptOptions) -> Result<J
     let window_len = kept_window_len(geometry.data_len(), options.chunk_len_bytes);
     let store = choose_store(options.io, &file, &medium, Reads::Once, window_len);
     let (plan, _) = plan(store.io, options.resilience, &medium)?;
-    let place = journal_place(&Names::of(path)?, options.journal.as_deref())?;
+    let place = journal_place_of(&Names::of(path)?, options.journal.as_deref())?;
     place::check_journal(&place, plan.resilience, &medium)?;
     place::check_not_in_inode(path, &file, &medium)?;
     let reasons = Reasons {
@@ -143,7 +144,7 @@ pub(crate) fn check_file(target: &Target, chunk_log2: u8) -> Result<Geometry, Jo
     let path = &target.path;
     let unreadable = |(offset, source)| OpenError::Io { path: path.clone(), offset, source };
     match locate(&*target.data, &target.limits).map_err(unreadable)? {
-        Located::Plain => {}
+        Located::Plain => refuse_parts_of_jobs(target)?,
         Located::Damaged(damage) => return Err(OpenError::Damaged { path: path.clone(), damage }.into()),
         Located::Trailer { a, b } => {
             let (found, _) = agree(path, &a, &b)?;
@@ -152,7 +153,8 @@ pub(crate) fn check_file(target: &Target, chunk_log2: u8) -> Result<Geometry, Jo
                 FileState::Encrypting => crate::report::JobKind::Encrypt,
                 FileState::Decrypting => crate::report::JobKind::Decrypt,
             };
-            let journal_found = target.names.path_of(&target.names.journal()).exists();
+            let journal = target.folder.identity_of(&target.names.journal());
+            let journal_found = journal.is_ok_and(|found| found.is_some());
             return Err(OpenError::Interrupted { path: path.clone(), kind, journal_found }.into());
         }
     }
@@ -162,6 +164,32 @@ pub(crate) fn check_file(target: &Target, chunk_log2: u8) -> Result<Geometry, Jo
     }
     Geometry::new(data_len, chunk_log2, &target.limits)
         .map_err(|_| Refusal::TooLong { path: path.clone() }.into())
+}
+
+/// Refuses what looks plain and belongs to a job: a journal under a name of its own, and a file
+/// that a job has made longer and not marked yet, whose journal may lie anywhere.
+fn refuse_parts_of_jobs(target: &Target) -> Result<(), JobError> {
+    let path = || target.path.clone();
+    let unreadable = |offset| move |source| OpenError::Io { path: target.path.clone(), offset, source };
+    let len = target.data.len().map_err(unreadable(0))?;
+    if len >= HEADER_LEN as u64 {
+        let mut block = vec![0; HEADER_LEN];
+        target.data.read_exact_at(&mut block, 0).map_err(unreadable(0))?;
+        if let Ok(header) = JournalHeader::parse(&block, &target.limits) {
+            return Err(Refusal::IsJournal { path: path(), kind: super::public_kind(header.job) }.into());
+        }
+    }
+    let mut slots = vec![0; SLOT_AREA_LEN];
+    for (_, trailer) in trailer_candidates(len, &target.limits) {
+        for copy in 0..2 {
+            let offset = trailer + (SUPERBLOCK_LEN + copy * SLOT_AREA_LEN) as u64;
+            target.data.read_exact_at(&mut slots, offset).map_err(unreadable(offset))?;
+            if SlotArea::parse(&slots).is_ok() {
+                return Err(Refusal::SlotsAlone { path: path() }.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_names(opened: &OpenedTarget, options: &EncryptOptions) -> Result<(), Refusal> {
@@ -259,9 +287,8 @@ pub(crate) fn begin(
     let key_area = job_key::make(&*surroundings, options.job_key, &job_id, &made.file_id, &made.file_key)?;
     tell_of_job_key(options.job_key, &key_area, control);
     let superblock = resting.encode(|body| made.keys.metadata.mac(labels::SUPERBLOCK, body));
-    let mut journal =
-        create_journal(&*surroundings, &place, &made.keys, &header, &key_area, &superblock, &slots)
-            .inspect_err(|_| surroundings.forget_job_key(&job_id))?;
+    let mut journal = create_journal(&place, &made.keys, &header, &key_area, &superblock, &slots)
+        .inspect_err(|_| job_key::forget(&*surroundings, &job_id, control))?;
     journal.set_boot_id(caches);
     let mut job = ActiveJob {
         context: context(&mut target, data, &header, made.keys, workers),
@@ -284,7 +311,7 @@ pub(crate) fn begin(
     if let Some(holes) = holes {
         job.context.holes = Holes::Known(holes);
     }
-    reserve_or_take_back(&mut job, needed_bytes)?;
+    reserve_or_take_back(&mut job, needed_bytes, control)?;
     let mark = job.journal.settled_at_start();
     match grow(&mut job, &slots) {
         Ok(()) => job.run(Direction::Forward, mark, control),
@@ -306,14 +333,19 @@ fn needed_from(job: &ActiveJob) -> u64 {
 }
 
 /// Reserves the trailer's space (and that of a sparse file's holes). A refusal leaves the file as it was.
-fn reserve_or_take_back(job: &mut ActiveJob, needed_bytes: u64) -> Result<(), Refusal> {
+fn reserve_or_take_back(
+    job: &mut ActiveJob,
+    needed_bytes: u64,
+    control: &Control<'_>,
+) -> Result<(), Refusal> {
     let geometry = &job.context.geometry;
     let start = needed_from(job);
     let data = &*job.context.data;
     let path = job.context.path.clone();
     // Whoever appended since the file was looked at keeps what he wrote.
     if data.len().is_ok_and(|len| len != geometry.data_len()) {
-        take_back_journal(&*job.target.surroundings, &job.place, &mut job.journal, &job.header.job_id);
+        job_key::forget(&*job.target.surroundings, &job.header.job_id, control);
+        take_back_journal(&job.place, &mut job.journal);
         return Err(Refusal::OpenForWriting { path });
     }
     let Err(source) = data.reserve(start, geometry.sealed_len() - start) else { return Ok(()) };
@@ -321,7 +353,8 @@ fn reserve_or_take_back(job: &mut ActiveJob, needed_bytes: u64) -> Result<(), Re
     let took_back = data.sync_all();
     if took_back.is_ok() {
         finish::restore_modified(data, &job.header);
-        take_back_journal(&*job.target.surroundings, &job.place, &mut job.journal, &job.header.job_id);
+        job_key::forget(&*job.target.surroundings, &job.header.job_id, control);
+        take_back_journal(&job.place, &mut job.journal);
     }
     Err(if is_full(&source) {
         Refusal::NoSpace { path, needed_bytes, source }

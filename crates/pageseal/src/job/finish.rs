@@ -11,11 +11,13 @@ use pageseal_protections::{Protection, is_on};
 use pageseal_storage::{FileIdentity, Folder, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
+use super::begin::journal_io;
 use super::context::{SYNCING, io_cause};
+use super::job_key;
 use crate::control::{Control, Notice};
 use crate::error::{InterruptCause, JobError, OpenError};
 use crate::names::Names;
-use crate::report::JobReport;
+use crate::report::{JobOutcome, JobReport};
 use crate::target::Target;
 
 /// Writes both copies, one after the other, each durable before the next is touched: at any time at least one is whole. If an
@@ -88,35 +90,70 @@ pub(crate) fn restore_modified(data: &dyn Storage, header: &JournalHeader) {
     let _ = data.set_modified((header.mtime_seconds, header.mtime_nanoseconds));
 }
 
-/// After FINISHED: wipes the keys, gives the file its name, removes the journal. Every step can be repeated.
+/// After FINISHED: removes the keys, gives the file its name, removes the journal. Every step can
+/// be repeated.
 pub(crate) fn settle_names(
     mut job: ActiveJob,
     direction: Direction,
     control: &Control<'_>,
 ) -> Result<JobReport, JobError> {
-    let watermark = if direction == Direction::Forward { job.context.geometry.chunk_count() } else { 0 };
+    // The job key first: as long as there is one, the journal can prove that it is its own.
+    job_key::forget(&*job.target.surroundings, &job.header.job_id, control);
     let wiped = if is_on(Protection::KeyWipe) { job.journal.wipe_key_area() } else { Ok(()) };
-    if let Err(source) = wiped {
-        let cause = InterruptCause::Journal { source: Box::new(source) };
-        return Err(job.interrupted(direction, watermark, cause));
-    }
-    job.target.surroundings.forget_job_key(&job.header.job_id);
     let wanted = job.wanted_name(direction);
-    let holder = NameHolder::of(&job.target);
-    let named = give_name(&holder, &wanted, control)
-        .and_then(|name| remove_journal(&job.place).map(|()| name))
-        .map_err(|source| io_cause("settling names", 0, source));
-    match named {
-        Ok(name) => {
-            let path = name.as_ref().map(|name| job.target.names.path_of(name));
-            if let Some(damage) = job.found_damage.take() {
-                let path = path.unwrap_or(job.context.path);
-                return Err(OpenError::Damaged { path, damage }.into());
-            }
-            Ok(job.report(direction, path, name != Some(wanted)))
-        }
-        Err(cause) => Err(job.interrupted(direction, watermark, cause)),
+    let named = wiped
+        .map_err(|source| NotTidied::before_removal("wiping the keys in its journal", journal_io(source)))
+        .and_then(|()| tidy_up(&NameHolder::of(&job.target, &job.header), &wanted, &job.place, control));
+    let path = match &named {
+        Ok(name) => name.as_ref().map(|name| job.target.names.path_of(name)),
+        Err(_) => None,
+    };
+    // Of the two it is what nobody else would tell: a journal that stays speaks for itself.
+    if let Some(damage) = job.found_damage.take() {
+        let path = path.unwrap_or(job.context.path);
+        return Err(OpenError::Damaged { path, damage }.into());
     }
+    match named {
+        Ok(name) => Ok(job.report(direction, path, name != Some(wanted))),
+        Err(left) => Err(left.into_error(&job.target.names, job.outcome(direction), &job.place)),
+    }
+}
+
+/// What could not be done when the file was what it should be.
+#[derive(Debug)]
+pub(crate) struct NotTidied {
+    what: &'static str,
+    source: io::Error,
+    /// Whether the journal is still there, so that another run can do it.
+    journal_stays: bool,
+    /// The name that the file has got by then.
+    name: Option<OsString>,
+}
+
+impl NotTidied {
+    pub(crate) fn before_removal(what: &'static str, source: io::Error) -> Self {
+        NotTidied { what, source, journal_stays: true, name: None }
+    }
+
+    pub(crate) fn into_error(self, names: &Names, outcome: JobOutcome, place: &JournalPlace) -> JobError {
+        let NotTidied { what, source, journal_stays, name } = self;
+        let path = names.path_of(name.as_ref().unwrap_or(&names.given));
+        let journal = journal_stays.then(|| place.path.clone());
+        JobError::NotTidied { path, outcome, journal, what, source }
+    }
+}
+
+/// Gives the file its name, then removes the journal.
+pub(crate) fn tidy_up(
+    holder: &NameHolder<'_>,
+    wanted: &OsStr,
+    place: &JournalPlace,
+    control: &Control<'_>,
+) -> Result<Option<OsString>, NotTidied> {
+    let name = give_name(holder, wanted, control)
+        .map_err(|source| NotTidied::before_removal("giving it its name", source))?;
+    remove_journal(place).map_err(|left| NotTidied { name: name.clone(), ..left })?;
+    Ok(name)
 }
 
 /// A file and the name that it was opened by.
@@ -124,26 +161,38 @@ pub(crate) struct NameHolder<'a> {
     folder: &'a dyn Folder,
     names: &'a Names,
     identity: FileIdentity,
+    keeps_name: bool,
 }
 
 impl<'a> NameHolder<'a> {
-    pub(crate) fn of(target: &'a Target) -> Self {
-        NameHolder { folder: &*target.folder, names: &target.names, identity: target.identity }
+    pub(crate) fn of(target: &'a Target, header: &JournalHeader) -> Self {
+        let (folder, names) = (&*target.folder, &target.names);
+        NameHolder { folder, names, identity: target.identity, keeps_name: header.keep_name }
+    }
+
+    /// Where a file system cannot rename without replacing, the new name is linked and the old one
+    /// removed. A crash in between leaves both.
+    fn remove_second_name(&self, wanted: &OsStr, control: &Control<'_>) -> io::Result<()> {
+        let NameHolder { folder, names, identity, keeps_name } = self;
+        let second = if wanted == names.sealed { &names.plain } else { &names.sealed };
+        if *keeps_name || folder.identity_of(second)? != Some(*identity) {
+            return Ok(());
+        }
+        folder.remove(second)?;
+        control.progress.notice(&Notice::SecondNameRemoved { name: names.path_of(second) });
+        folder.sync()
     }
 }
 
 /// Renames without overwriting, and only if the old name still is this file. Returns the name that the
 /// file has then; `None` if its name went to another file meanwhile.
-pub(crate) fn give_name(
-    holder: &NameHolder<'_>,
-    wanted: &OsStr,
-    control: &Control<'_>,
-) -> io::Result<Option<OsString>> {
-    let NameHolder { folder, names, identity } = holder;
+fn give_name(holder: &NameHolder<'_>, wanted: &OsStr, control: &Control<'_>) -> io::Result<Option<OsString>> {
+    let NameHolder { folder, names, identity, .. } = holder;
     let given = &names.given;
     if folder.identity_of(wanted)? == Some(*identity) {
         // An earlier run may have renamed it and been stopped before that was durable.
         folder.sync()?;
+        holder.remove_second_name(wanted, control)?;
         return Ok(Some(wanted.to_os_string()));
     }
     if folder.identity_of(given)? != Some(*identity) {
@@ -181,11 +230,18 @@ fn is_final(error: &io::Error) -> bool {
 }
 
 /// Removes a journal whose job is over.
-pub(crate) fn remove_journal(place: &JournalPlace) -> io::Result<()> {
+pub(crate) fn remove_journal(place: &JournalPlace) -> Result<(), NotTidied> {
     match place.folder.remove(&place.name) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+        Err(source) => {
+            // It may be gone all the same.
+            let journal_stays = !matches!(place.folder.identity_of(&place.name), Ok(None));
+            return Err(NotTidied { what: "removing its journal", source, journal_stays, name: None });
+        }
     }
-    place.folder.sync()
+    place.folder.sync().map_err(|source| {
+        let what = "syncing the folder after its journal was removed";
+        NotTidied { what, source, journal_stays: false, name: None }
+    })
 }

@@ -5,6 +5,7 @@ use pageseal_format::Id;
 use pageseal_format::journal::KeyArea;
 use zeroize::Zeroizing;
 
+use crate::control::{Control, Notice};
 use crate::error::Refusal;
 use crate::options::JobKeyMode;
 use crate::surroundings::{Draw, Surroundings};
@@ -29,6 +30,13 @@ pub(crate) fn make(
     }
     let kept = surroundings.keep_job_key(job_id, job_key.expose());
     Ok(if kept { KeyArea::Outside { wrapped } } else { KeyArea::Empty })
+}
+
+/// Removes a job key that nothing needs any more, and tells of one that stays.
+pub(crate) fn forget(surroundings: &dyn Surroundings, job_id: &Id, control: &Control<'_>) {
+    if let Some(key) = surroundings.forget_job_key(job_id) {
+        control.progress.notice(&Notice::JobKeyLeft { key });
+    }
 }
 
 /// The file key, if the job key is still there.

@@ -35,13 +35,13 @@ pub use encrypt::encrypt_in_place;
 pub use resume::{resume, rollback};
 
 pub(crate) use active::{JournalPlace, resilience_name};
-pub(crate) use begin::{FileKeys, keep_from_swap, make_file_keys, make_slots, random_id};
+pub(crate) use begin::{FileKeys, is_full, keep_from_swap, make_file_keys, make_slots, random_id};
 pub(crate) use belongs::is_growing;
 pub(crate) use context::chunk_meta;
 pub(crate) use encrypt::{
     check_file as check_encrypt_file, check_options as check_encrypt_options, encrypt_opened, plan_of_encrypt,
 };
-pub(crate) use journal_file::{FileLog, journal_place};
+pub(crate) use journal_file::{FileLog, journal_place, journal_place_of};
 pub(crate) use place::check_inline_data;
 pub(crate) use store_choice::{Reads, longest_cached_len, storage_for_reading};
 pub(crate) use workers::{Parts, Tile, Workers};

@@ -10,7 +10,7 @@ use pageseal_storage::inline_data::{empty_ext4_journal, stays_in_inode};
 use pageseal_storage::{BufferedFile, FileSystemKind, Medium};
 
 use super::active::JournalPlace;
-use super::journal_file::{FileLog, journal_place};
+use super::journal_file::{FileLog, journal_place_of};
 use super::resume::Wish;
 use crate::control::{Control, Notice};
 use crate::error::Refusal;
@@ -31,7 +31,7 @@ pub(crate) fn look_first(path: &Path, resilience: ResilienceChoice) -> Result<()
 pub(crate) fn look_first_at_job(names: &Names, journal: Option<&Path>, wish: Wish) -> Result<(), Refusal> {
     let path = names.given_path();
     let Some(medium) = medium_of(&path).filter(|medium| !medium.checksum_is_sound()) else { return Ok(()) };
-    let place = journal_place(names, journal)?;
+    let place = journal_place_of(names, journal)?;
     let Ok(log) = open_for_reading(&place.path) else { return Ok(()) };
     let log = Arc::new(FileLog(Arc::new(BufferedFile::new(log))));
     let Ok(journal) = Journal::open(log, &pageseal_format::Limits::PRODUCTION) else { return Ok(()) };

@@ -79,7 +79,7 @@ fn go_on(
     let names = Names::of(path)?.existing();
     place::look_first_at_job(&names, options.journal.as_deref(), wish)?;
     let mut opened = open_for_change(names, true, control)?;
-    let place = journal_place(&opened.target.names, options.journal.as_deref())?;
+    let place = journal_place(&opened.target.folder, &opened.target.names, options.journal.as_deref())?;
     let journal = match open_journal(&opened.target, place) {
         Err(error) if wish == Wish::Backward && is_without_journal(&error) => {
             let resealed = without_journal::reseal(&opened.target, identities, options.threads, control)?;
@@ -122,7 +122,7 @@ pub(crate) fn continue_on(
     let journal_modified = log.modified().unwrap_or_default();
     let header = journal.header().clone();
     if let Some(phase) = journal.phase_unverified().filter(|phase| phase.phase == Phase::Finished) {
-        return finished::finish(&target, &place, &*log, &header, &phase, control);
+        return finished::finish(&target, &place, &*log, &journal, &phase, control);
     }
     refuse_beyond_size_limit(&target, &place, &header)?;
     let mut unlocked = unlock(&target, &place, journal, identities, &control.cancellation)?;

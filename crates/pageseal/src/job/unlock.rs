@@ -7,8 +7,8 @@ use pageseal_format::journal::{Direction, JobKind, JournalHeader};
 use pageseal_format::limits::SUPERBLOCK_LEN;
 use pageseal_format::{FileState, Superblock};
 use pageseal_journal::{Journal, JournalError, Replay, UnverifiedJournal, UnverifiedProgress};
-use pageseal_storage::Storage;
 use pageseal_storage::secrets::effective_user;
+use pageseal_storage::{GroupWriters, Storage};
 
 use super::active::JournalPlace;
 use super::begin::keep_from_swap;
@@ -71,15 +71,26 @@ fn check_writers(target: &Target, place: &JournalPlace, log: &dyn Storage) -> Re
     let file = target.data.writers().map_err(unreadable)?;
     let (Some(journal), Some(file)) = (journal, file) else { return Ok(()) };
     // Root needs no journal to do what it likes.
-    let trusted = [file.owner, effective_user(), 0];
-    let who = if !trusted.contains(&journal.owner) {
-        format!("user {}", journal.owner)
-    } else if journal.others && !file.others {
-        "everybody".to_owned()
-    } else if journal.group && !file.group && !file.others {
-        "a group".to_owned()
-    } else {
-        return Ok(());
+    let is_trusted = |owner: u32| file.owner == Some(owner) || owner == effective_user() || owner == 0;
+    let unknown = || {
+        let (journal, file) = (place.path.clone(), target.path.clone());
+        Err(Refusal::JournalOfUnknown { journal, file }.into())
+    };
+    let who = match (journal.owner, &journal.group) {
+        (None, _) => return unknown(),
+        (_, Some(GroupWriters { group: None, .. })) if !file.others => return unknown(),
+        (Some(owner), _) if !is_trusted(owner) => format!("user {owner}"),
+        _ if journal.others && !file.others => "everybody".to_owned(),
+        // Which users a group has does not matter: another one may have others, and an access list names its
+        // own.
+        (_, Some(writers)) if file.group.as_ref() != Some(writers) && !file.others => {
+            let group = writers.group.unwrap_or_default();
+            match writers.access_list[..] {
+                [] => format!("group {group}"),
+                _ => format!("group {group} or whoever its access control list names"),
+            }
+        }
+        _ => return Ok(()),
     };
     let (journal, file) = (place.path.clone(), target.path.clone());
     Err(Refusal::JournalOfOthers { journal, file, who }.into())

@@ -16,13 +16,14 @@ use pageseal_crypto::{ChunkMeta, Suite, fill_random};
 use pageseal_format::limits::{BLOCK, TABLE_ENTRY_LEN};
 use pageseal_format::{FileState, Geometry, Limits, Superblock, TableEntry, labels};
 use pageseal_storage::attributes::FileAttributes;
+use pageseal_storage::standard_streams;
 use pageseal_storage::write_back::WriteBehind;
 use tempfile::SpooledData;
 
 use crate::control::{Control, Notice, Stage};
 use crate::error::{Damage, JobError, OpenError, Refusal};
 use crate::job::{
-    FileKeys, Reads, Workers, check_encrypt_options, chunk_meta, longest_cached_len, make_file_keys,
+    FileKeys, Reads, Workers, check_encrypt_options, chunk_meta, is_full, longest_cached_len, make_file_keys,
     make_slots, storage_for_reading,
 };
 use crate::keys::{Identities, Recipient};
@@ -305,13 +306,17 @@ fn write_trailer(
 /// A sealed stream cannot be read at random, so it is put into an unlinked file: beside the output, where there
 /// is room for it, or in the temporary folder.
 fn spool_stdin(output: &Output) -> Result<File, Refusal> {
-    let path = PathBuf::from("standard input");
-    let unreadable = |source| Refusal::Input { path: path.clone(), source };
-    let mut file = match output {
-        Output::Stdout => tempfile::tempfile().map_err(unreadable)?,
-        Output::File(target) => tempfile::tempfile_in(Names::of(target)?.directory).map_err(unreadable)?,
+    let unreadable = |source| Refusal::Input { path: Input::Stdin.name().into(), source };
+    let stdin = File::from(standard_streams::stdin().map_err(unreadable)?);
+    let (folder, is_temporary) = match output {
+        Output::Stdout => (std::env::temp_dir(), true),
+        Output::File(target) => (Names::of(target)?.directory, false),
     };
-    spool(io::stdin().lock(), &mut file, longest_cached_len()).map_err(unreadable)?;
+    let full = |source| Refusal::Spool { folder: folder.clone(), is_temporary, source };
+    let mut file = tempfile::tempfile_in(&folder).map_err(full)?;
+    spool(stdin, &mut file, longest_cached_len())
+        // One error stands for both ends of the copy; these are never those of reading.
+        .map_err(|error| if is_full(&error) { full(error) } else { unreadable(error) })?;
     Ok(file)
 }
 

@@ -3,13 +3,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
 use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::directory::{Directory, RealDirectory};
+use pageseal_storage::standard_streams;
 use pageseal_storage::write_back::WriteBehind;
 
 use super::source::Piece;
@@ -68,8 +68,10 @@ impl Sink {
     ) -> Result<Self, Refusal> {
         let Output::File(path) = output else {
             let path = PathBuf::from("standard output");
-            let stdout = io::stdout().as_fd().try_clone_to_owned();
-            let file = File::from(stdout.map_err(|source| Refusal::Output { path: path.clone(), source })?);
+            let file = File::from(
+                standard_streams::stdout()
+                    .map_err(|source| Refusal::Output { path: path.clone(), source })?,
+            );
             let turn = Mutex::new(Turn { number: 0, over: false });
             return Ok(Sink { file, path, kind: Kind::Pipe { turn, changed: Condvar::new() } });
         };

@@ -3,14 +3,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
 
 use pageseal_storage::readiness::wait_readable;
-use pageseal_storage::{BufferedFile, Storage};
+use pageseal_storage::{BufferedFile, Storage, standard_streams};
 
 use super::whole::WholePieces;
 use crate::control::Progress;
@@ -61,7 +60,7 @@ impl Source {
     /// Takes standard input. Pieces will have `piece_len` bytes, but for the last one.
     pub(super) fn stdin(piece_len: usize) -> Result<Self, Refusal> {
         let unreadable = |source| Refusal::Input { path: Input::Stdin.name().into(), source };
-        let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?;
+        let stdin = standard_streams::stdin().map_err(unreadable)?;
         Ok(Self::stream(File::from(stdin), piece_len))
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 
 use pageseal::ErrorClass::{Damaged, Refused};
-use pageseal_format::journal::{HEADER_LEN, PHASE_LEN, PHASE_OFFSETS};
+use pageseal_format::journal::{HEADER_LEN, KEY_AREA_LEN, KEY_AREA_OFFSET, PHASE_LEN, PHASE_OFFSETS};
 
 use crate::place::{Command, Decrypt, Encrypt, LEN, Place, Resume, ResumeDecrypt, Rollback, Verify};
 use crate::support::{digest, fix_checksum, skip, write_content};
@@ -36,6 +36,31 @@ fn a_journal_that_others_could_have_written_is_refused() {
     } else {
         skip("the right to give files away");
     }
+    place.run(Rollback, &place.file()).unwrap();
+    assert_eq!(digest(&place.file()), content);
+}
+
+/// That some group may write to the file does not make a journal trusted that another group may
+/// write to.
+#[test]
+fn a_journal_that_another_group_could_have_written_is_refused() {
+    let place = Place::new();
+    place.make(LEN);
+    let content = digest(&place.file());
+    fs::write(place.journal(), place.encrypt_half()).unwrap();
+    let groups = |file, journal| {
+        chown(place.file(), None, Some(file)).and_then(|()| chown(place.journal(), None, Some(journal)))
+    };
+    if groups(3000, 3001).is_err() {
+        skip("the right to give files to any group");
+        return;
+    }
+    for path in [place.file(), place.journal()] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).unwrap();
+    }
+    let refused = [(Resume, Refused), (ResumeDecrypt, Refused), (Rollback, Refused)];
+    place.assert_refused(&place.file(), "another group's", &refused);
+    groups(3000, 3000).unwrap();
     place.run(Rollback, &place.file()).unwrap();
     assert_eq!(digest(&place.file()), content);
 }
@@ -131,6 +156,44 @@ fn the_authentic_journal_of_an_empty_file_truncates_no_other() {
         }
         assert_eq!(digest(&place.file()), content);
     }
+}
+
+/// A journal in phase FINISHED is believed without a key, and job ids are public. One that names
+/// somebody else's job must not take that job's key away, without which it cannot go on.
+#[test]
+fn a_planted_finished_journal_takes_no_other_jobs_key_away() {
+    let place = Place::new();
+    place.make(LEN);
+    let options = pageseal::EncryptOptions::default();
+    let journal = crate::support::interrupt_encrypt(&place.file(), &place.keys, &options);
+    let Some(job_key) = crate::support::runtime_job_key(&journal).filter(|path| path.exists()) else {
+        skip("memory-backed storage of one's own");
+        return;
+    };
+    let real = fs::read(&journal).unwrap();
+    let other = place.path().join("other");
+    let planted = place.path().join("other.pageseal-journal");
+    let content = write_content(&other, LEN, 80);
+    for wiped in [false, true] {
+        let mut forged = real.clone();
+        for offset in PHASE_OFFSETS.map(|offset| offset as usize) {
+            forged[offset + 32] = 6;
+            forged[offset + 33] = 1;
+            fix_checksum(&mut forged[offset..offset + PHASE_LEN]);
+        }
+        if wiped {
+            forged[KEY_AREA_OFFSET as usize..][..KEY_AREA_LEN].fill(0);
+        }
+        fs::write(&planted, &forged).unwrap();
+        fs::set_permissions(&planted, fs::Permissions::from_mode(0o600)).unwrap();
+        place.run(Rollback, &other).expect("a job that is over");
+        assert!(!planted.exists());
+        assert!(job_key.exists(), "the key of another job is gone (key area wiped: {wiped})");
+    }
+    assert_eq!(digest(&other), content);
+    let nobody = pageseal::Identities::none();
+    pageseal::resume(&place.file(), &nobody, &Default::default(), &pageseal::Control::silent()).unwrap();
+    assert!(!job_key.exists());
 }
 
 /// Does something at every report of progress.

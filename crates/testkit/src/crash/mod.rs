@@ -1,6 +1,8 @@
 //! The simulation: jobs are stopped at every operation, recovered, and judged.
 
 mod campaign;
+#[cfg(test)]
+mod endings;
 mod explore;
 mod faults;
 mod meddling;

@@ -33,6 +33,10 @@ pub fn play(start: &Start, keys: &Keys, tally: &Tally) -> Result<(), String> {
         // What a killed job had asked for has landed by the time that somebody copies or restores a file.
         state.land_all();
         state.put(JOURNAL, bytes.to_vec());
+        // Nobody restores what is kept in memory: what one run has removed there is gone for all.
+        if journal.1.kept_job_keys() == 0 {
+            state.forget_job_keys();
+        }
         for back in [false, true] {
             let what = |error| {
                 let verb = if back { "rollback" } else { "resume" };

@@ -245,10 +245,16 @@ impl Scenario {
         }
     }
 
+    /// Whether the file system has no renaming that does not replace, so that a link and an unlink
+    /// stand for it: one seed in five, which is every cell in five rounds.
+    pub fn renames_by_links(&self) -> bool {
+        self.seed % 5 == 1
+    }
+
     /// Names the configuration, without the seed.
-    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, [bool; 5]) {
-        let drains = self.waits == Waits::Drain;
-        let flags = [self.go_back, self.holes, self.verify_first, self.drops_behind, drains];
+    pub fn configuration(&self) -> (Cell, Sizes, u64, u8, [bool; 6]) {
+        let (drains, links) = (self.waits == Waits::Drain, self.renames_by_links());
+        let flags = [self.go_back, self.holes, self.verify_first, self.drops_behind, drains, links];
         (self.cell, self.sizes, self.data_len, self.job_key as u8, flags)
     }
 }

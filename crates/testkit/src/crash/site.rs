@@ -122,6 +122,7 @@ impl<'k> Site<'k> {
         let inode = [PLAIN, SEALED].iter().find_map(|name| state.inode_of(name)).unwrap_or(0);
         let disk = SimDisk::at(state, seed);
         disk.set_waits(scenario.waits);
+        disk.set_renames_by_links(scenario.renames_by_links());
         let surroundings =
             SimSurroundings::new(disk.clone(), seed ^ 0xA11, history.past, scenario.hides_boot);
         let History { faults, restarted, .. } = history;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::Arc;
 
-use pageseal_storage::{FileIdentity, Folder, MountInstance, Storage, UnnamedFile};
+use pageseal_storage::{FileIdentity, Folder, MountInstance, Storage, UnnamedFile, rename_by_links};
 
 use super::state::NameChange;
 use super::{MissingSync, Operation, SimDisk, SimFile, no_space};
@@ -38,8 +38,20 @@ impl Folder for SimFolder {
         Ok(machine.state.names.get(name).map(|inode| FileIdentity { device: 1, inode: *inode }))
     }
 
+    fn own_identity(&self) -> io::Result<FileIdentity> {
+        Ok(FileIdentity { device: 1, inode: 0 })
+    }
+
     fn rename_noreplace(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
-        self.change_name(NameChange::Rename(from.into(), to.into()))
+        if !self.0.lock().renames_by_links {
+            return self.change_name(NameChange::Rename(from.into(), to.into()));
+        }
+        let inode = self.identity_of(from)?.ok_or(io::ErrorKind::NotFound)?.inode;
+        rename_by_links(
+            || self.change_name(NameChange::Add(to.into(), inode)),
+            || self.sync(),
+            || self.change_name(NameChange::Remove(from.into())),
+        )
     }
 
     fn remove(&self, name: &OsStr) -> io::Result<()> {

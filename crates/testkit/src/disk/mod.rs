@@ -78,6 +78,8 @@ struct Machine {
     foreign_writes: Vec<ForeignWrite>,
     /// Who can wait for requests of a process that is gone.
     waits: Waits,
+    /// Whether a name is changed by a link and an unlink.
+    renames_by_links: bool,
 }
 
 impl fmt::Debug for SimDisk {
@@ -112,6 +114,7 @@ impl SimDisk {
             last_read: None,
             foreign_writes: Vec::new(),
             waits: Waits::default(),
+            renames_by_links: false,
         };
         SimDisk { machine: Arc::new(Mutex::new(machine)), turns: Arc::new(Turns::new(seed ^ 0x7124)) }
     }
@@ -226,6 +229,11 @@ impl SimDisk {
     /// Decides who can wait for requests of a process that is gone.
     pub fn set_waits(&self, waits: Waits) {
         self.lock().waits = waits;
+    }
+
+    /// Decides whether the file system can only rename without replacing by a link and an unlink.
+    pub fn set_renames_by_links(&self, by_links: bool) {
+        self.lock().renames_by_links = by_links;
     }
 
     /// What is on its way to the disk gets there, however long that takes.

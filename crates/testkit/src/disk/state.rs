@@ -101,13 +101,17 @@ impl State {
     }
 
     pub(super) fn change_name(&mut self, change: NameChange) {
+        let has_name = |inode: u64| self.names.values().filter(|other| **other == inode).count();
         if let NameChange::Remove(name) = &change
+            && self.names.get(name).is_some_and(|inode| has_name(*inode) == 1)
             && let Some(file) = self.names.get(name).and_then(|inode| self.inodes.get(inode))
         {
             self.removed.push(Arc::clone(file));
         }
+        // The inode of a file that has a name already says so.
         if let NameChange::Add(_, inode) = &change
             && self.forgets_unsynced_names
+            && has_name(*inode) == 0
         {
             self.inode(*inode).name_newly();
         }
@@ -232,6 +236,11 @@ impl State {
     /// Job keys that are still kept in memory.
     pub fn kept_job_keys(&self) -> usize {
         self.job_keys.len()
+    }
+
+    /// Forgets all job keys in memory.
+    pub fn forget_job_keys(&mut self) {
+        self.job_keys.clear();
     }
 
     /// Whether a journal has a window, or had one.

@@ -57,7 +57,7 @@ fn seal(resilience: ResilienceChoice, drops_behind: bool) -> Option<Cached> {
     opened.file.sync_all().unwrap();
     let file = opened.file.try_clone().unwrap();
     let geometry = check_file(&opened.target, 16).unwrap();
-    let place = journal_place(&opened.target.names, None).unwrap();
+    let place = journal_place(&opened.target.folder, &opened.target.names, None).unwrap();
     let (plan, _) = plan(Io::Buffered, resilience, &opened.medium).unwrap();
     opened.target.drops_behind = drops_behind;
     let recipients = [generate_identity().public.parse().unwrap()];

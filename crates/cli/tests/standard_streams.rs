@@ -1,0 +1,98 @@
+//! Standard streams that are closed, break, or lead to where no space is left.
+
+mod optional;
+mod support;
+
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use optional::skip;
+use support::{Folder, code, content, stderr, stdout};
+
+const LEN: usize = 3_000_000;
+
+/// The command with its arguments, as a shell starts it with these redirections.
+fn redirected(folder: &Folder, redirections: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("exec \"$0\" \"$@\" {redirections}"), env!("CARGO_BIN_EXE_pageseal")]);
+    command.args(arguments).current_dir(folder.path("")).output().unwrap()
+}
+
+/// The standard library opens `/dev/null` in their place, so that nothing would fail.
+#[test]
+fn a_closed_stream_is_not_an_empty_one() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("f", &content(LEN));
+    folder.succeed(["encrypt", "-q", "-r", &recipient, "-o", "f.sealed", "f"]);
+    for (redirection, arguments) in [
+        (">&-", &["encrypt", "-r", &recipient, "-o", "-", "f"][..]),
+        (">&-", &["decrypt", "-i", "key.txt", "-o", "-", "f.sealed"]),
+        ("<&-", &["encrypt", "-r", &recipient, "-o", "out", "-"]),
+        ("<&-", &["decrypt", "-i", "key.txt", "-o", "out", "-"]),
+    ] {
+        let output = redirected(&folder, redirection, arguments);
+        assert_eq!(code(&output), 1, "{redirection} {arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("is closed"), "{}", stderr(&output));
+        assert!(!folder.exists("out"));
+    }
+    // What was opened to /dev/null is meant so.
+    let output = redirected(&folder, ">/dev/null", &["encrypt", "-r", &recipient, "-o", "-", "f"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let output = redirected(&folder, "</dev/null", &["encrypt", "-r", &recipient, "-o", "empty", "-"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    // And a result that nobody hears makes no job fail.
+    let output = redirected(&folder, "<&- >&- 2>&-", &["encrypt", "-r", &recipient, "--keep-name", "f"]);
+    assert_eq!(code(&output), 0);
+    assert!(folder.succeed(["info", "f"]).contains("sealed"));
+}
+
+/// As other commands do whose reader has had enough.
+#[test]
+fn a_reader_that_ends_early_is_not_complained_about() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("f", &content(LEN));
+    folder.succeed(["encrypt", "-q", "-r", &recipient, "-o", "f.sealed", "f"]);
+    for arguments in [
+        &["encrypt", "-q", "-r", &recipient, "-o", "-", "f"][..],
+        &["decrypt", "-q", "-i", "key.txt", "-o", "-", "f.sealed"],
+    ] {
+        let mut command = folder.command(arguments);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut pipe = child.stdout.take().unwrap();
+        pipe.read_exact(&mut [0; 100]).unwrap();
+        drop(pipe);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), &*stderr(&output)), (1, ""), "{arguments:?}");
+    }
+}
+
+/// A sealed stream is kept in a file first. That this file has no space is not the stream's fault.
+#[test]
+fn a_full_folder_for_a_stream_is_named() {
+    const SMALL: &str = "/dev/shm";
+    let (folder, recipient) = Folder::with_key();
+    folder.write("f", &content(LEN));
+    folder.succeed(["encrypt", "-q", "-r", &recipient, "-o", "f.sealed", "f"]);
+    if !Path::new(SMALL).is_dir() {
+        skip(SMALL);
+        return;
+    }
+    // Files may become no longer than 1 MB, which ends the copy as a full disk does.
+    for (temporary, output) in [(true, "-"), (false, "out")] {
+        let output = {
+            let limited = "ulimit -f 2000 && exec \"$0\" \"$@\" <f.sealed";
+            let mut command = Command::new("sh");
+            command.args(["-c", limited, env!("CARGO_BIN_EXE_pageseal"), "decrypt", "-i", "key.txt", "-o"]);
+            command.arg(output).arg("-").arg0("sh").env("TMPDIR", SMALL);
+            command.current_dir(folder.path("")).output().unwrap()
+        };
+        let told = stderr(&output);
+        assert_eq!(code(&output), 1, "{told}");
+        assert!(!told.contains("cannot read standard input"), "{told}");
+        assert!(told.contains("cannot keep standard input in") && told.contains("ulimit -f"), "{told}");
+        assert_eq!(told.contains("TMPDIR"), temporary, "{told}");
+        assert_eq!(stdout(&output), "");
+    }
+}
