@@ -95,6 +95,7 @@ struct SlotObject {
 #[derive(Debug, Serialize)]
 struct JournalObject {
     path: String,
+    is_of_file: bool,
     job: &'static str,
     resilience: &'static str,
     phase: &'static str,
@@ -241,6 +242,7 @@ impl ResultObject {
                 .collect(),
             journal: info.journal.as_ref().map(|journal| JournalObject {
                 path: lossy(&journal.path),
+                is_of_file: journal.is_of_file,
                 job: job_name(journal.kind),
                 resilience: journal.resilience,
                 phase: journal.phase,

@@ -5,6 +5,7 @@ mod endings;
 mod keys;
 mod measuring;
 mod next_commands;
+mod open_jobs;
 mod streams;
 
 use std::ffi::OsStr;
@@ -20,10 +21,12 @@ use crate::shell_quote::shell_quote;
 use crate::size::{format_size, percent};
 
 pub use next_commands::NextCommands;
+pub use open_jobs::of_strange_journal;
 
 use endings::of_untidied;
 use keys::of_key;
 use measuring::{of_bench, of_demo};
+use open_jobs::{of_job, of_open_job};
 use streams::of_spool;
 
 /// What the user was doing, as far as the proposed commands depend on it.
@@ -147,18 +150,6 @@ pub fn remedy(failure: &Failure, situation: &Situation<'_>) -> String {
     }
 }
 
-/// What goes on with a job, as its journal says. What the error says of it counts where the journal cannot be read.
-fn of_job(kind: JobKind, rolling_back: bool, path: &Path, situation: &Situation<'_>) -> String {
-    let told = pageseal::info(path, situation.journal).ok();
-    if let Some(next) = told.and_then(|info| NextCommands::new(&info, path, situation)) {
-        return next.text();
-    }
-    if rolling_back {
-        return format!("run {} to finish undoing", situation.rollback(path));
-    }
-    format!("run {} to go on or {} to undo", situation.resume(kind, path), situation.rollback(path))
-}
-
 /// What must be done before the job can go on, with a comma behind it.
 fn before_going_on(cause: &InterruptCause) -> &'static str {
     match cause {
@@ -280,11 +271,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         Refusal::OnlyFinish { path } => {
             format!("run {} to finish it", situation.resume(JobKind::Decrypt, path))
         }
-        Refusal::DecryptWordMissing { path } => format!(
-            "run {} to go on to plaintext or {} to undo",
-            situation.resume(JobKind::Decrypt, path),
-            situation.rollback(path)
-        ),
+        Refusal::DecryptWordMissing { path } => of_job(JobKind::Decrypt, false, path, situation),
         Refusal::StaleJournal { journal } => format!(
             "check the file with `pageseal info {file}` and `pageseal verify {}{file}`; if it is good, remove {}",
             situation.key_words(false),
@@ -426,18 +413,6 @@ fn other_name(path: &Path) -> Option<PathBuf> {
         None => OsStr::from_bytes(&[name, b".sealed"].concat()).to_owned(),
     };
     Some(path.with_file_name(other)).filter(|other| other.symlink_metadata().is_ok())
-}
-
-/// A journal lies where the job would put its own. What it is of, only it can say.
-fn of_open_job(journal: &Path, situation: &Situation<'_>) -> String {
-    let told = situation.file.and_then(|file| Some((file, pageseal::info(file, Some(journal)).ok()?)));
-    match told.and_then(|(file, info)| NextCommands::new(&info, file, situation)) {
-        Some(next) => next.text(),
-        None => format!(
-            "restore an undamaged copy of it, or, if `pageseal info {}` says that no job is open, move it away",
-            situation.file_word()
-        ),
-    }
 }
 
 /// What to do with a file that must not be written in place where it lies.

@@ -745,6 +745,14 @@ impl OpenError {
 }
 
 impl JobError {
+    /// A refusal as such, wherever it was found.
+    pub(crate) fn of_open(error: OpenError) -> Self {
+        match error {
+            OpenError::Refused(refusal) => JobError::Refused(refusal),
+            error => JobError::Open(error),
+        }
+    }
+
     /// The class of the error.
     pub fn class(&self) -> ErrorClass {
         match self {

@@ -1,20 +1,22 @@
 //! What a file is, as far as that can be told without a key.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pageseal_crypto::Suite;
 use pageseal_format::journal::{Direction, Phase};
-use pageseal_format::{FileState, Limits, SlotKind, Superblock};
-use pageseal_journal::{Journal, UnverifiedJournal};
+use pageseal_format::{FileState, Slot, SlotArea, SlotKind, Superblock};
+use pageseal_journal::{UnverifiedJournal, UnverifiedProgress};
 use pageseal_storage::{BufferedFile, Storage};
 
 use crate::control::Notice;
 use crate::error::{Damage, OpenError, Refusal};
-use crate::job::{FileLog, done_bytes, job_key, journal_place_of, public_kind, resilience_name};
+use crate::job::{done_bytes, job_key, journal_place_of, public_kind, resilience_name};
 use crate::names::Names;
+use crate::open_job::{JournalSeen, Shape, Verdict, job_by_journal};
 use crate::report::JobKind;
-use crate::sealed::{Located, SuperblockCopy, agree, locate, read_slots};
+use crate::sealed::{Located, SuperblockCopy, agree, read_slots};
 use crate::surroundings::System;
 use crate::target::open_for_reading;
 
@@ -52,6 +54,9 @@ pub struct SlotInfo {
 pub struct JournalInfo {
     /// Where it lies.
     pub path: PathBuf,
+    /// Whether it is that of a job on this file which is not over, as far as can be told without a key.
+    /// A job that has nothing left but names and its journal is not over.
+    pub is_of_file: bool,
     /// Its job.
     pub kind: JobKind,
     /// Its resilience, as on the command line.
@@ -70,16 +75,6 @@ pub struct JournalInfo {
     pub in_flight_bytes: u64,
     /// Bytes of plaintext.
     pub total_bytes: u64,
-}
-
-impl JournalInfo {
-    /// Whether its job is an encrypt that may have made its file longer, and has no superblocks
-    /// there.
-    fn makes_longer(&self) -> bool {
-        self.kind == JobKind::Encrypt
-            && (matches!(self.phase, "CREATED" | "GROWN")
-                || (self.phase == "TRUNCATING" && self.rolling_back))
-    }
 }
 
 /// All that can be told without a key. Nothing of it is authenticated.
@@ -112,11 +107,15 @@ pub struct Info {
     pub notices: Vec<Notice>,
 }
 
+const LOOKS_AGAIN: usize = 5;
+
 /// Tells what the file at `path` is. Needs no key, reads a few blocks of a sealed file, changes nothing.
 /// While a job is open, `path` may be either name of the file; [`Info::path`] is the one that it has.
 pub fn info(path: &Path, journal: Option<&Path>) -> Result<Info, OpenError> {
     let path = &*existing_path(path, journal)?;
-    let data: Arc<dyn Storage> = Arc::new(BufferedFile::new(open_for_reading(path)?));
+    let file = open_for_reading(path)?;
+    let inode = file.metadata().map_err(|source| Refusal::Unopenable { path: path.into(), source })?.ino();
+    let data: Arc<dyn Storage> = Arc::new(BufferedFile::new(file));
     let unreadable = |(offset, source)| OpenError::Io { path: path.into(), offset, source };
     let file_len_bytes = data.len().map_err(|source| unreadable((0, source)))?;
     let mut info = Info {
@@ -133,24 +132,51 @@ pub fn info(path: &Path, journal: Option<&Path>) -> Result<Info, OpenError> {
         journal: None,
         notices: Vec::new(),
     };
-    match journal_info(path, journal)? {
-        JournalFound::Missing => {}
-        JournalFound::Readable(journal) => info.journal = Some(journal),
-        JournalFound::Unusable { path, what } => {
+    let mut seen = journal_seen(path, journal)?;
+    let mut shape = Shape::of(&*data, inode).map_err(unreadable)?;
+    // A job that runs may have gone on between the two.
+    for _ in 0..LOOKS_AGAIN {
+        let later = journal_seen(path, journal)?;
+        if seen.phase() == later.phase() {
+            break;
+        }
+        seen = later;
+        shape = Shape::of(&*data, inode).map_err(unreadable)?;
+    }
+    match &shape.located {
+        Located::Plain => {}
+        Located::Damaged(damage) => info.status = FileStatus::Damaged(damage.clone()),
+        Located::Trailer { a, b } => describe(&mut info, &*data, a, b)?,
+    }
+    match seen {
+        JournalSeen::Missing => {}
+        JournalSeen::Readable { path, journal, progress } => {
+            let verdict = shape.verdict(journal.header(), &progress.phase);
+            describe_by_journal(&mut info, &shape, &journal, &verdict);
+            let is_of_file = verdict != Verdict::Strange;
+            info.journal = Some(describe_journal(path, &journal, &progress, is_of_file));
+        }
+        JournalSeen::Unusable { path, what } => {
             info.notices.push(Notice::JournalUnusable { journal: path, what });
         }
     }
-    match locate(&*data, &Limits::PRODUCTION).map_err(unreadable)? {
-        Located::Plain => {
-            let made_longer = info.journal.as_ref().filter(|journal| journal.makes_longer());
-            if let Some(journal) = made_longer.filter(|journal| journal.total_bytes <= file_len_bytes) {
-                info.data_len_bytes = journal.total_bytes;
-            }
-        }
-        Located::Damaged(damage) => info.status = FileStatus::Damaged(damage),
-        Located::Trailer { a, b } => describe(&mut info, &*data, &a, &b)?,
-    }
     Ok(info)
+}
+
+/// Where superblocks are not there yet, or not any more, or differ, the journal says what the file is.
+fn describe_by_journal(info: &mut Info, shape: &Shape, journal: &UnverifiedJournal, verdict: &Verdict) {
+    if let Verdict::WrongLength(damage) = verdict {
+        info.status = FileStatus::Damaged(damage.clone());
+    }
+    let Some(kind) = job_by_journal(shape, verdict) else { return };
+    info.status = match kind {
+        JobKind::Encrypt => FileStatus::Encrypting,
+        JobKind::Decrypt => FileStatus::Decrypting,
+    };
+    if info.suite.is_none() {
+        describe_superblock(info, journal.superblock());
+        info.slots = slots_of(journal.slot_area());
+    }
 }
 
 fn describe(
@@ -183,24 +209,25 @@ fn describe(
     match read_slots(&path, data, &superblock.geometry) {
         Ok((area, _, notice)) => {
             info.notices.extend(notice);
-            info.slots = area
-                .slots
-                .iter()
-                .map(|slot| SlotInfo {
-                    kind: match slot.kind {
-                        SlotKind::X25519 => "x25519",
-                        SlotKind::Passphrase => "passphrase",
-                        SlotKind::Plugin => "plugin",
-                    },
-                    label: slot.label.clone(),
-                    age_file_len_bytes: slot.age_file.len(),
-                })
-                .collect();
+            info.slots = slots_of(&area);
         }
         Err(OpenError::Damaged { damage, .. }) => info.status = FileStatus::Damaged(damage),
         Err(other) => return Err(other),
     }
     Ok(())
+}
+
+fn slots_of(area: &SlotArea) -> Vec<SlotInfo> {
+    let describe = |slot: &Slot| SlotInfo {
+        kind: match slot.kind {
+            SlotKind::X25519 => "x25519",
+            SlotKind::Passphrase => "passphrase",
+            SlotKind::Plugin => "plugin",
+        },
+        label: slot.label.clone(),
+        age_file_len_bytes: slot.age_file.len(),
+    };
+    area.slots.iter().map(describe).collect()
 }
 
 fn describe_superblock(info: &mut Info, superblock: &Superblock) {
@@ -227,44 +254,25 @@ fn existing_path(path: &Path, elsewhere: Option<&Path>) -> Result<PathBuf, OpenE
     Ok(if names.given_path().file_name() == path.file_name() { path.into() } else { names.given_path() })
 }
 
-/// What lies where the journal would.
-enum JournalFound {
-    Missing,
-    Readable(JournalInfo),
-    Unusable { path: PathBuf, what: String },
+/// The journal beside the file, or where the caller says.
+fn journal_seen(path: &Path, elsewhere: Option<&Path>) -> Result<JournalSeen, OpenError> {
+    let place = journal_place_of(&Names::of(path)?, elsewhere)?;
+    Ok(JournalSeen::at(&place.path))
 }
 
-/// The journal beside the file, or where the caller says.
-fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<JournalFound, OpenError> {
-    let names = Names::of(path)?;
-    let place = journal_place_of(&names, elsewhere)?;
-    let path = place.path;
-    let file = match open_for_reading(&path) {
-        Ok(file) => file,
-        Err(Refusal::Unopenable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(JournalFound::Missing);
-        }
-        Err(Refusal::Unopenable { source, .. }) => {
-            return Ok(JournalFound::Unusable { path, what: source.to_string() });
-        }
-        Err(other) => return Ok(JournalFound::Unusable { path, what: other.to_string() }),
-    };
-    let log = FileLog(Arc::new(BufferedFile::new(file)));
-    let opened = Journal::open(Arc::new(log), &Limits::PRODUCTION)
-        .and_then(|journal| Ok((journal.progress_unverified()?, journal)));
-    let (progress, journal) = match opened {
-        Ok((Some(progress), journal)) => (progress, journal),
-        Ok((None, _)) => {
-            return Ok(JournalFound::Unusable { path, what: "it was never completely made".into() });
-        }
-        Err(error) => return Ok(JournalFound::Unusable { path, what: error.to_string() }),
-    };
+fn describe_journal(
+    path: PathBuf,
+    journal: &UnverifiedJournal,
+    progress: &UnverifiedProgress,
+    is_of_file: bool,
+) -> JournalInfo {
     let header = journal.header();
     let phase = progress.phase;
     let done = |watermark| done_bytes(&header.geometry, phase.direction, watermark);
     let done_bytes = progress.watermark.map(done);
-    Ok(JournalFound::Readable(JournalInfo {
+    JournalInfo {
         path,
+        is_of_file,
         kind: public_kind(header.job),
         resilience: resilience_name(header.resilience),
         phase: match phase.phase {
@@ -277,7 +285,7 @@ fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<JournalFound, O
         },
         rolling_back: phase.direction == Direction::Backward,
         needs_key: phase.phase != Phase::Finished
-            && (header.job == pageseal_format::journal::JobKind::Decrypt || !has_job_key(&journal)),
+            && (header.job == pageseal_format::journal::JobKind::Decrypt || !has_job_key(journal)),
         done_bytes,
         in_flight_bytes: progress
             .frontier
@@ -285,5 +293,5 @@ fn journal_info(path: &Path, elsewhere: Option<&Path>) -> Result<JournalFound, O
             .zip(done_bytes)
             .map_or(0, |(end, start)| end.saturating_sub(start)),
         total_bytes: header.geometry.data_len(),
-    }))
+    }
 }

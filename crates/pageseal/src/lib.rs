@@ -33,6 +33,7 @@ mod job_plan;
 mod keys;
 mod late_requests;
 mod names;
+mod open_job;
 mod options;
 mod out_of_place;
 pub mod process;

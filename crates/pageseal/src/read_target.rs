@@ -6,14 +6,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use pageseal_format::Limits;
 use pageseal_storage::Storage;
 use pageseal_storage::lock::{FileLock, LockError, is_locked};
 
-use crate::error::{JobError, OpenError, Refusal};
+use crate::error::{OpenError, Refusal};
 use crate::job::journal_place_of;
 use crate::names::Names;
-use crate::sealed::open_job;
+use crate::open_job::{Asks, Subject};
 use crate::target::open_for_reading;
 
 /// A file that is open for reading, kept from jobs where the file system has locks.
@@ -68,32 +67,18 @@ impl ReadTarget {
         self.file.try_clone().map_err(|source| Refusal::Unopenable { path: self.path.clone(), source })
     }
 
-    /// Refuses a file that a crash left in the middle of a job. Its superblocks say so, or, before they are written and after they
-    /// are cut off, nothing but the journal does, which lies beside it or where the caller says.
-    pub(crate) fn refuse_open_job(&self, data: &dyn Storage, journal: Option<&Path>) -> Result<(), JobError> {
-        let path = || self.path.clone();
+    /// Refuses a file that a crash left in the middle of a job, whose journal lies beside it or where the caller says.
+    pub(crate) fn refuse_open_job(
+        &self,
+        asks: Asks,
+        data: &dyn Storage,
+        journal: Option<&Path>,
+    ) -> Result<(), OpenError> {
         let names = Names::of(&self.path)?;
         if let Err(refusal @ Refusal::JournalIsFile { .. }) = journal_place_of(&names, journal) {
             return Err(refusal.into());
         }
-        let beside = names.path_of(&names.journal());
-        let journal = [Some(beside.as_path()), journal]
-            .into_iter()
-            .flatten()
-            .find(|journal| journal.symlink_metadata().is_ok());
-        let job = open_job(data, &Limits::PRODUCTION).map_err(|(offset, source)| OpenError::Io {
-            path: path(),
-            offset,
-            source,
-        })?;
-        if let Some(kind) = job {
-            let journal_found = journal.is_some();
-            return Err(OpenError::Interrupted { path: path(), kind, journal_found }.into());
-        }
-        match journal {
-            Some(journal) => Err(Refusal::JobOpen { journal: journal.into() }.into()),
-            None => Ok(()),
-        }
+        Subject::new(&self.path, data, &self.file, journal)?.refuse_open_job(asks)
     }
 
     /// After everything was read: whether somebody wrote to the file meanwhile. That is his affair, as with any copy, unless it may

@@ -92,26 +92,6 @@ pub(crate) fn locate(data: &dyn Storage, limits: &Limits) -> Result<Located, (u6
     })
 }
 
-/// The job that a superblock says is open, also one of a file that does not end where it should.
-pub(crate) fn open_job(data: &dyn Storage, limits: &Limits) -> Result<Option<JobKind>, (u64, io::Error)> {
-    let job_of = |superblock: &Superblock| match superblock.state {
-        FileState::Sealed => None,
-        FileState::Encrypting => Some(JobKind::Encrypt),
-        FileState::Decrypting => Some(JobKind::Decrypt),
-    };
-    Ok(match locate(data, limits)? {
-        Located::Plain => None,
-        // One copy is written after the other, so one alone may say it.
-        Located::Trailer { a, b } => {
-            [a, b].iter().filter_map(SuperblockCopy::good).find_map(|found| job_of(&found.superblock))
-        }
-        Located::Damaged(_) => {
-            let len = data.len().map_err(|error| (0, error))?;
-            search(data, len, limits)?.and_then(|(superblock, _)| job_of(&superblock))
-        }
-    })
-}
-
 /// Copy B cannot be read: looks for copy A wherever the length of the file lets it be.
 fn locate_without_b(
     data: &dyn Storage,

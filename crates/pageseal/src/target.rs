@@ -17,9 +17,10 @@ use pageseal_storage::watch::ChangeWatch;
 use pageseal_storage::{BufferedFile, Folder, MappedFile, Storage};
 
 use crate::control::Control;
-use crate::error::Refusal;
+use crate::error::{JobError, Refusal};
 use crate::late_requests::{PAUSE, drain_requests, wait_for_requests};
 use crate::names::Names;
+use crate::open_job::{Asks, Subject};
 use crate::surroundings::{Surroundings, System};
 
 const WRITER_PROBES: u32 = 5;
@@ -119,6 +120,13 @@ pub(crate) fn open_for_change(
 }
 
 impl OpenedTarget {
+    /// Refuses a file that a job is open on, as far as that can be told without a key.
+    pub(crate) fn refuse_open_job(&self, asks: Asks, journal: Option<&Path>) -> Result<(), JobError> {
+        let Target { path, data, identity, .. } = &self.target;
+        let subject = Subject { path, data: &**data, inode: identity.inode, journal };
+        subject.refuse_open_job(asks).map_err(JobError::of_open)
+    }
+
     /// Around a file that is open for reading and writing, and nobody else's as far as the caller could find out.
     pub(crate) fn new(
         names: Names,

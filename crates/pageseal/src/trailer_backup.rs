@@ -13,6 +13,7 @@ use crate::error::{Damage, JobError, OpenError, Refusal};
 use crate::job::{Workers, check_inline_data, journal_place};
 use crate::keys::{Identities, unwrap_slots};
 use crate::names::Names;
+use crate::open_job::Asks;
 use crate::read_target::ReadTarget;
 use crate::sealed::{
     FoundSuperblock, Located, agree, authenticate, check_macs, check_writable, hash_of, locate, read_slots,
@@ -29,6 +30,7 @@ const COPY_STEP_BYTES: u64 = 1 << 20;
 pub fn export_trailer(path: &Path, output: &Path) -> Result<u64, JobError> {
     let target = ReadTarget::open(path)?;
     let data = BufferedFile::new(target.owned_file()?);
+    target.refuse_open_job(Asks::Read, &data, None).map_err(JobError::of_open)?;
     let (found, _) = settled_superblock(path, &data, &Limits::PRODUCTION)?;
     let geometry = found.superblock.geometry;
     let (_, slots, _) = read_slots(path, &data, &geometry)?;

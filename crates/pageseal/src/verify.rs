@@ -16,6 +16,7 @@ use crate::damaged_chunks::DamagedChunks;
 use crate::error::{Damage, InterruptCause, OpenError, Refusal};
 use crate::job::{Parts, Reads, Tile, Workers, chunk_meta, storage_for_reading};
 use crate::keys::Identities;
+use crate::open_job::Asks;
 use crate::read_target::ReadTarget;
 use crate::report::VerifyReport;
 use crate::sealed::{SealedFile, read_entries};
@@ -40,6 +41,7 @@ pub fn verify(
     let start = Instant::now();
     let target = ReadTarget::open(path)?;
     let data = storage_for_reading(target.owned_file()?, Reads::Twice, control.progress);
+    target.refuse_open_job(Asks::Read, &*data, None)?;
     let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION, &control.cancellation)?;
     for notice in &sealed.notices {
         control.progress.notice(notice);

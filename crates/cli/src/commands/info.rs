@@ -8,7 +8,7 @@ use crate::arguments::InfoArguments;
 use crate::exit::Exit;
 use crate::json::{hex, job_name, state_name};
 use crate::output::{plan_lines, shown_path, suite_title};
-use crate::remedies::{NextCommands, Situation};
+use crate::remedies::{NextCommands, Situation, of_strange_journal};
 use crate::shell_quote::printable;
 use crate::size::{format_size, percent};
 
@@ -123,10 +123,16 @@ fn progress_text(journal: &JournalInfo) -> String {
     }
 }
 
-/// What to do with a file in the middle of a job.
+/// What to do with a file in the middle of a job, or beside which a journal lies.
 fn next_step(file: &Path, info: &Info, situation: &Situation<'_>) -> Option<String> {
     if let Some(next) = NextCommands::new(info, file, situation) {
         return Some(format!("unless it is running: {}", next.text()));
+    }
+    if let Some(strange) = info.journal.as_ref().filter(|journal| !journal.is_of_file) {
+        return Some(match info.status {
+            FileStatus::Encrypting | FileStatus::Decrypting => of_strange_journal(&strange.path),
+            _ => "that journal is of another file, or of a job that is over: move it away".into(),
+        });
     }
     let is_unusable = |notice: &Notice| matches!(notice, Notice::JournalUnusable { .. });
     match info.status {

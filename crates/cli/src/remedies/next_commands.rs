@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pageseal::{Info, JobKind, JournalInfo};
+use pageseal::{FileStatus, Info, JobKind, JournalInfo};
 
 use super::Situation;
 use crate::shell_quote::shell_quote;
@@ -16,9 +16,13 @@ pub struct NextCommands {
 }
 
 impl NextCommands {
-    /// By what `info` says of the file; `None` without a journal that can be read.
+    /// By what `info` says of the file; `None` without a journal that can be read and is of this file, and where the
+    /// file has to be mended first.
     pub fn new(info: &Info, file: &Path, situation: &Situation<'_>) -> Option<Self> {
-        let journal = info.journal.as_ref()?;
+        let journal = info.journal.as_ref().filter(|journal| journal.is_of_file)?;
+        if matches!(info.status, FileStatus::Damaged(_)) {
+            return None;
+        }
         let words = words_of(info, journal, situation);
         let file = shell_quote(file);
         let decrypt = if journal.kind == JobKind::Decrypt { "--decrypt " } else { "" };

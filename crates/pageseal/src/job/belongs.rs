@@ -50,7 +50,7 @@ pub(super) fn check_belongs(
 
 /// Whether no chunk was ever converted, because the encrypt had not written its trailer yet: when it was stopped, or when it was
 /// taken back.
-pub(super) fn is_growing(header: &JournalHeader, phase: &PhaseRecord) -> bool {
+pub(crate) fn is_growing(header: &JournalHeader, phase: &PhaseRecord) -> bool {
     let undone = phase.phase == Phase::Truncating
         && phase.direction == Direction::Backward
         && phase.window_sequence == 0;

@@ -22,6 +22,7 @@ use crate::control::Control;
 use crate::error::{InterruptCause, JobError, OpenError, Refusal};
 use crate::keys::Identities;
 use crate::names::Names;
+use crate::open_job::Asks;
 use crate::options::DecryptOptions;
 use crate::report::JobReport;
 use crate::sealed::{SealedFile, check_writable, settled_superblock};
@@ -47,6 +48,7 @@ pub fn decrypt_in_place(
     place::look_first(path, options.resilience)?;
     let mut opened = open_for_change(Names::of(path)?, options.allow_links, control)?;
     refuse_privileges(&opened)?;
+    opened.refuse_open_job(Asks::Decrypt, options.journal.as_deref())?;
     check_names(&opened, options)?;
     let sealed = {
         let target = &opened.target;
@@ -156,9 +158,10 @@ fn check_names(opened: &OpenedTarget, options: &DecryptOptions) -> Result<(), Jo
     let names = &target.names;
     if !options.keep_name {
         if !names.given_is_sealed() {
-            // While an encrypt is open, the file has its plain name: then that is what there is to say.
+            // While an encrypt is open, the file has its plain name: then that is what there is to say, or
+            // that it is damaged.
             return Err(match settled_superblock(&target.path, &*target.data, &target.limits) {
-                Err(interrupted @ OpenError::Interrupted { .. }) => interrupted.into(),
+                Err(error @ (OpenError::Interrupted { .. } | OpenError::Damaged { .. })) => error.into(),
                 _ => Refusal::NoSealedSuffix { path: target.path.clone() }.into(),
             });
         }

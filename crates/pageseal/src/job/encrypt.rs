@@ -28,6 +28,7 @@ use crate::error::{InterruptCause, JobError, OpenError, Refusal};
 use crate::job_plan::JobPlan;
 use crate::keys::Recipient;
 use crate::names::Names;
+use crate::open_job::Asks;
 use crate::options::{EncryptOptions, JobKeyMode};
 use crate::report::JobReport;
 use crate::sealed::{Located, agree, locate};
@@ -53,6 +54,7 @@ pub fn encrypt_in_place(
     place::look_first(path, options.resilience)?;
     let opened = open_for_change(names, options.allow_links, control)?;
     refuse_privileges(&opened)?;
+    opened.refuse_open_job(Asks::Encrypt, options.journal.as_deref())?;
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
     let target = &opened.target;

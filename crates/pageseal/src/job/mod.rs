@@ -36,6 +36,7 @@ pub use resume::{resume, rollback};
 
 pub(crate) use active::{JournalPlace, resilience_name};
 pub(crate) use begin::{FileKeys, is_full, keep_from_swap, make_file_keys, make_slots, random_id};
+pub(crate) use belongs::is_growing;
 pub(crate) use context::chunk_meta;
 pub(crate) use encrypt::{
     check_file as check_encrypt_file, check_options as check_encrypt_options, encrypt_opened, plan_of_encrypt,

@@ -28,6 +28,7 @@ use crate::job::{
 };
 use crate::keys::{Identities, Recipient};
 use crate::names::Names;
+use crate::open_job::Asks;
 use crate::options::{DecryptOptions, EncryptOptions};
 use crate::read_target::ReadTarget;
 use crate::report::{JobKind, JobOutcome, JobReport};
@@ -158,7 +159,7 @@ pub fn decrypt_to(
     let reads = if verifies_first { Reads::Twice } else { Reads::Once };
     let data = storage_for_reading(file, reads, control.progress);
     if let Some(target) = &target {
-        target.refuse_open_job(&*data, options.journal.as_deref())?;
+        target.refuse_open_job(Asks::Copy, &*data, options.journal.as_deref()).map_err(JobError::of_open)?;
     }
     let sealed = SealedFile::open(path, data, identities, &Limits::PRODUCTION, &control.cancellation)?;
     sealed.notices.iter().for_each(|notice| control.progress.notice(notice));

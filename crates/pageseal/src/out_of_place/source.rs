@@ -15,6 +15,7 @@ use super::whole::WholePieces;
 use crate::control::Progress;
 use crate::error::{JobError, Refusal};
 use crate::job::{Reads, Tile, storage_for_reading};
+use crate::open_job::Asks;
 use crate::read_target::ReadTarget;
 
 /// How long a stream is waited for before somebody looks whether it is still wanted.
@@ -75,11 +76,13 @@ impl Source {
             file.metadata().map_err(|source| Refusal::Unopenable { path: target.path().into(), source })?;
         // Files of /proc have content and no length.
         if metadata.len() == 0 {
-            target.refuse_open_job(&BufferedFile::new(target.owned_file()?), journal)?;
+            target
+                .refuse_open_job(Asks::Copy, &BufferedFile::new(target.owned_file()?), journal)
+                .map_err(JobError::of_open)?;
             return Ok(Self::stream(file, piece_len));
         }
         let data = storage_for_reading(file, Reads::Once, progress);
-        target.refuse_open_job(&*data, journal)?;
+        target.refuse_open_job(Asks::Copy, &*data, journal).map_err(JobError::of_open)?;
         Ok(Source::Whole { data, len: metadata.len() })
     }
 
