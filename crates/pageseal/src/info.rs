@@ -173,7 +173,8 @@ fn describe_by_journal(info: &mut Info, shape: &Shape, journal: &UnverifiedJourn
         JobKind::Encrypt => FileStatus::Encrypting,
         JobKind::Decrypt => FileStatus::Decrypting,
     };
-    if info.suite.is_none() {
+    // Of a file of another length the journal says nothing more than that.
+    if info.suite.is_none() && matches!(verdict, Verdict::Open(_)) {
         describe_superblock(info, journal.superblock());
         info.slots = slots_of(journal.slot_area());
     }
