@@ -338,7 +338,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             _ => "copy the journal to a disk and name it there with --journal PATH".into(),
         },
         Refusal::InlineData { path, .. } => without_in_place(path, situation),
-        Refusal::OldCopyMayReturn { path, source } if source.kind() == ErrorKind::PermissionDenied => {
+        Refusal::OldCopyMayReturn { path, source, .. } if source.kind() == ErrorKind::PermissionDenied => {
             format!(
                 "run it as root, who may empty that journal; or else: {}",
                 without_in_place(path, situation)

@@ -319,13 +319,16 @@ pub enum Refusal {
     },
     /// The content may have lain in the inode a short time ago, and that cannot be ruled out.
     #[error(
-        "the file system of {} keeps small files in their inodes (ext4, inline_data); if this one was such a file and grew, \
+        "the file system of {} keeps small files in their inodes (ext4, inline_data){}; if this one was such a file and grew, \
          the kernel may still write its old content over the new, and its journal cannot be emptied",
-        path.display()
+        path.display(), if *is_known { "" } else { ", or nobody can tell" }
     )]
     OldCopyMayReturn {
         /// The file.
         path: PathBuf,
+        /// Whether it is known that the file system does that; else neither the kernel told (Linux 6.18 does) nor could a file be made
+        /// beside this one to see.
+        is_known: bool,
         /// What the system said.
         source: io::Error,
     },

@@ -89,6 +89,7 @@ pub(crate) fn open_for_change(
     if metadata.nlink() > 1 && !allow_links {
         return Err(Refusal::HardLinks { path, links: metadata.nlink() });
     }
+    refuse_privileges(&path, &reader)?;
     // Must come before we hold a writing descriptor ourselves.
     let reader = BufferedFile::new(reader);
     wait_for_requests(&path, &reader, PAUSE, control)?;
@@ -158,11 +159,10 @@ impl OpenedTarget {
 }
 
 /// Refuses what a write takes away from a file for good: the kernel drops capabilities and, for most users, set-id bits, and after a
-/// crash nobody would know them any more.
-pub(crate) fn refuse_privileges(opened: &OpenedTarget) -> Result<(), Refusal> {
-    let path = opened.target.path.clone();
-    let attributes = FileAttributes::read(&opened.file)
-        .map_err(|source| Refusal::Unopenable { path: path.clone(), source })?;
+/// crash nobody would know them any more. So does a drain, and so it comes before that.
+fn refuse_privileges(path: &Path, file: &File) -> Result<(), Refusal> {
+    let attributes = FileAttributes::read(file)
+        .map_err(|source| Refusal::Unopenable { path: path.to_path_buf(), source })?;
     let what = if attributes.xattrs.iter().any(|(name, _)| name == "security.capability") {
         "has capabilities"
     } else if attributes.mode & SET_ID_BITS != 0 {
@@ -170,7 +170,7 @@ pub(crate) fn refuse_privileges(opened: &OpenedTarget) -> Result<(), Refusal> {
     } else {
         return Ok(());
     };
-    Err(Refusal::Privileges { path, what })
+    Err(Refusal::Privileges { path: path.to_path_buf(), what })
 }
 
 /// A process that is just being started holds copies of its parent's descriptors for a moment, so a writer must be seen

@@ -93,7 +93,7 @@ pub fn import_trailer(
     let geometry = found.superblock.geometry;
     let opened = open_for_change(Names::of(path)?, true, control)?;
     check_no_job(&opened.target)?;
-    check_inline_data(&opened)?;
+    check_inline_data(&opened, None)?;
     let OpenedTarget { target, .. } = opened;
     let unreadable = |source| OpenError::Io { path: path.into(), offset: 0, source };
     let data = Arc::clone(&target.data);

@@ -6,7 +6,7 @@ use std::io;
 use rustix::fs::{FallocateFlags, SeekFrom, fstatfs, seek};
 use rustix::io::Errno;
 
-use crate::medium::FileSystemKind;
+use crate::medium::{FileSystemKind, lies_in_inode};
 use crate::{extents, space};
 
 /// See [`Storage::drain_requests`](crate::Storage::drain_requests).
@@ -14,6 +14,8 @@ use crate::{extents, space};
 /// ext4 and XFS wait in every `fallocate` until no direct request is in flight on the inode
 /// (`inode_dio_wait`), because such a request may complete in blocks that the call is about to change.
 /// So space is asked for where the file has some already: the call changes no block and waits all the same.
+/// A file that lies in its inode has no block that a request could be on its way to, and the call would move its content
+/// into one, which can lose it ([`inline_data`](crate::inline_data)).
 /// Btrfs waits for all ordered extents of a file, which direct writes are too, before it tells where they lie.
 /// On others direct I/O is not used by jobs ([`Medium::waits_for_direct_requests`](crate::Medium)).
 pub(crate) fn drain_direct_requests(file: &File) -> io::Result<()> {
@@ -21,6 +23,9 @@ pub(crate) fn drain_direct_requests(file: &File) -> io::Result<()> {
     let magic = u64::from(fstatfs(file)?.f_type as u32);
     if FileSystemKind::from_magic(magic) == FileSystemKind::Btrfs {
         return extents::wait_for_ordered(file);
+    }
+    if lies_in_inode(file) {
+        return Ok(());
     }
     let allocated = match seek(file, SeekFrom::Data(0)) {
         Ok(start) => start,

@@ -18,6 +18,7 @@ use std::{
 use pageseal_protections::{Protection, is_on};
 use rustix::fs::{fsync, syncfs};
 
+use crate::ext4_features::Ext4Features;
 use crate::extents;
 use crate::medium::FileSystemKind;
 use crate::mount::ext4_has_journal;
@@ -89,7 +90,8 @@ pub fn sync_all(file: impl AsFd) -> io::Result<()> {
 /// Where nobody tells whether an ext4 has a journal (no sysfs, the ext2 driver), it counts as having none.
 fn needs_file_system(file: impl AsFd) -> bool {
     let is_ext4 = FileSystemKind::of(&file).is_ok_and(|kind| kind == FileSystemKind::Ext4);
-    is_ext4 && ext4_has_journal(file) != Some(true)
+    let has_journal = || ext4_has_journal(&file).or_else(|| Some(Ext4Features::of(&file)?.has_journal));
+    is_ext4 && has_journal() != Some(true)
 }
 
 fn sync_file_system(file: BorrowedFd<'_>) -> io::Result<()> {

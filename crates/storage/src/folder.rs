@@ -76,12 +76,10 @@ pub trait Folder: Send + Sync + Debug {
     /// Which mounting of its file system the folder lies in; `None` where nobody can tell.
     fn mount_instance(&self) -> Option<MountInstance>;
 
-    /// Whether the file system puts small files into their inodes: see [`inline_data`](crate::inline_data).
-    ///
-    /// # Errors
-    /// Those of finding that out, for which a file without a name is made.
-    fn takes_small_files_into_inodes(&self) -> io::Result<bool> {
-        Ok(false)
+    /// Whether the file system of `file` puts small files into their inodes (see [`inline_data`](crate::inline_data));
+    /// `None` if that cannot be told, and here least of all if the folder lies on another one.
+    fn takes_small_files_into_inodes(&self, _file: &File) -> Option<bool> {
+        Some(false)
     }
 
     /// Opens a regular file for reading and writing, locked as long as the storage lives, as one from
@@ -191,8 +189,8 @@ impl<D: Directory> Folder for D {
         Directory::mount_instance(self)
     }
 
-    fn takes_small_files_into_inodes(&self) -> io::Result<bool> {
-        inline_data::takes_small_files(self)
+    fn takes_small_files_into_inodes(&self, file: &File) -> Option<bool> {
+        inline_data::takes_small_files(file, self)
     }
 
     fn open_storage(&self, name: &OsStr) -> io::Result<Arc<dyn Storage>> {

@@ -8,7 +8,8 @@
 
 use std::{fs::File, io, os::fd::AsRawFd, os::unix::fs::FileExt};
 
-use crate::{Directory, medium};
+use crate::ext4_features::Ext4Features;
+use crate::{Directory, FileIdentity, FileSystemKind, medium};
 
 /// `EXT4_IOC_CHECKPOINT`, fs/ext4/ext4.h: `_IOW('f', 43, __u32)`.
 const EXT4_IOC_CHECKPOINT: u32 = 0x4004_662B;
@@ -20,14 +21,30 @@ pub fn stays_in_inode(file: &File) -> bool {
     medium::lies_in_inode(file) && (file.sync_all().is_err() || medium::lies_in_inode(file))
 }
 
-/// Whether the file system of a folder puts small files into their inodes, found out by making one without a name.
-///
-/// # Errors
-/// Those of making and writing it, among them a folder that nobody may write to.
-pub(crate) fn takes_small_files(directory: &impl Directory) -> io::Result<bool> {
-    let probe = directory.create_unnamed()?;
-    probe.write_all_at(b"?", 0)?;
-    Ok(medium::lies_in_inode(&probe))
+/// Whether the file system of `file` puts small files into their inodes, as far as that can be told: by its own word, or
+/// else by making a file without a name in a folder that lies on the same one.
+pub(crate) fn takes_small_files(file: &File, directory: &impl Directory) -> Option<bool> {
+    let kind = FileSystemKind::of(file).ok()?;
+    match kind {
+        FileSystemKind::Ext4 => {}
+        // What lies below is not visible, but the flags of its files are.
+        FileSystemKind::Overlay => {}
+        _ => return Some(false),
+    }
+    if let Some(features) = Ext4Features::of(file) {
+        return Some(features.inline_data);
+    }
+    let probe = directory.create_unnamed().ok()?;
+    let is_of_same = match kind {
+        // Its files can have the device of the layer that they lie in, one of its own, or the overlay's.
+        FileSystemKind::Overlay => FileSystemKind::of(&probe).ok()? == kind && !medium::is_mount_point(file),
+        _ => FileIdentity::of(&probe).ok()?.device == FileIdentity::of(file).ok()?.device,
+    };
+    if !is_of_same {
+        return None;
+    }
+    probe.write_all_at(b"?", 0).ok()?;
+    Some(medium::lies_in_inode(&probe))
 }
 
 /// Writes everything to its place that the journal of ext4 still holds, so that nothing of it is written again later.

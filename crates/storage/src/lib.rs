@@ -56,6 +56,8 @@ mod direct;
 mod drain;
 mod error;
 mod exclusive_ranges;
+#[expect(unsafe_code, reason = "the features of ext4 are asked for by an ioctl")]
+mod ext4_features;
 #[expect(unsafe_code, reason = "FIEMAP is an ioctl")]
 mod extents;
 mod folder;

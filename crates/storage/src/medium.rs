@@ -226,7 +226,7 @@ impl Medium {
     }
 }
 
-fn is_mount_point(file: &File) -> bool {
+pub(crate) fn is_mount_point(file: &File) -> bool {
     statx(file, c"", AtFlags::EMPTY_PATH, StatxFlags::empty())
         .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }

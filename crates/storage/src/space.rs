@@ -80,6 +80,8 @@ fn unallocated(file: &File, offset: u64, end: u64) -> io::Result<Vec<Range<u64>>
 
 /// Gives the space of what was a hole back, but for what somebody has written there meanwhile.
 fn empty_again(file: &File, hole: &Range<u64>) {
+    // A page in the cache makes a reserved block look like data. One that was written to stays.
+    crate::write_back::forget(file, hole.start, hole.end - hole.start);
     let mut at = hole.start;
     while let Ok(Some(empty)) = next_hole(file, at, hole.end) {
         // The failure of the reservation is what the caller has to hear about.

@@ -85,7 +85,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::ChecksumUnsoundHere { path: path(), file_system: "overlayfs".into() },
         Refusal::JournalInMemory { journal: path(), file_system: "tmpfs" },
         Refusal::InlineData { path: path(), file_system: "ext4" },
-        Refusal::OldCopyMayReturn { path: path(), source: source() },
+        Refusal::OldCopyMayReturn { path: path(), is_known: true, source: source() },
         Refusal::DataLossNotAccepted,
         Refusal::BadValue { what: "x", must_be: "y", value: 1 },
         Refusal::TooLong { path: path() },

@@ -26,7 +26,7 @@ use crate::open_job::Asks;
 use crate::options::DecryptOptions;
 use crate::report::JobReport;
 use crate::sealed::{SealedFile, check_writable, settled_superblock};
-use crate::target::{OpenedTarget, Target, open_for_change, refuse_privileges};
+use crate::target::{OpenedTarget, Target, open_for_change};
 use crate::verify::verify_chunks;
 
 /// Opens the sealed file at `path` in place and takes `.sealed` off its name.
@@ -47,7 +47,6 @@ pub fn decrypt_in_place(
     check_choices(options.io, options.resilience, options.accept_data_loss)?;
     place::look_first(path, options.resilience)?;
     let mut opened = open_for_change(Names::of(path)?, options.allow_links, control)?;
-    refuse_privileges(&opened)?;
     opened.refuse_open_job(Asks::Decrypt, options.journal.as_deref())?;
     check_names(&opened, options)?;
     let sealed = {
@@ -66,7 +65,7 @@ pub fn decrypt_in_place(
         return Err(Refusal::JobOpen { journal: place.path }.into());
     }
     place::check_journal(&place, plan.resilience, &opened.medium)?;
-    place::check_inline_data(&opened)?;
+    place::check_inline_data(&opened, Some(&place))?;
     let OpenedTarget { target, medium, .. } = opened;
     place::tell_of_journal(&place, options.journal.as_deref(), &medium, control);
     let reasons = Reasons {

@@ -32,7 +32,7 @@ use crate::open_job::Asks;
 use crate::options::{EncryptOptions, JobKeyMode};
 use crate::report::JobReport;
 use crate::sealed::{Located, agree, locate};
-use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading, refuse_privileges};
+use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading};
 
 /// Seals the file at `path` in place for all `recipients` and renames it to `PATH.sealed`.
 ///
@@ -53,7 +53,6 @@ pub fn encrypt_in_place(
     let names = Names::of(path)?;
     place::look_first(path, options.resilience)?;
     let opened = open_for_change(names, options.allow_links, control)?;
-    refuse_privileges(&opened)?;
     opened.refuse_open_job(Asks::Encrypt, options.journal.as_deref())?;
     let geometry = check_file(&opened.target, chunk_log2)?;
     check_names(&opened, options)?;
@@ -77,7 +76,7 @@ pub(crate) fn encrypt_opened(
     let store = prepare_store(options.io, &mut opened, Reads::Once, window_len, control);
     let (plan, notice) = plan(store.io, options.resilience, &opened.medium)?;
     place::check_journal(&place, plan.resilience, &opened.medium)?;
-    place::check_inline_data(&opened)?;
+    place::check_inline_data(&opened, Some(&place))?;
     notice.iter().for_each(|notice| control.progress.notice(notice));
     if opened.medium.copy_on_write || opened.medium.shared_extents == Some(true) {
         control.progress.notice(&Notice::OldBlocksMayStay);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pageseal_format::journal::{Direction, JournalHeader, Phase, PhaseRecord, Resilience};
 use pageseal_journal::Journal;
 use pageseal_storage::inline_data::{empty_ext4_journal, stays_in_inode};
-use pageseal_storage::{BufferedFile, FileSystemKind, Medium};
+use pageseal_storage::{BufferedFile, Medium};
 
 use super::active::JournalPlace;
 use super::journal_file::{FileLog, journal_place_of};
@@ -81,15 +81,21 @@ pub(crate) fn tell_of_journal(
 
 /// Refuses a file whose content lies in its inode, or did so a short time ago: the file system may write the old content
 /// over what a job stores in place. Where files in inodes are possible at all, what its journal still has of them is
-/// written first, and where that is not allowed, nothing shows that this file is safe.
-pub(crate) fn check_inline_data(opened: &OpenedTarget) -> Result<(), Refusal> {
+/// written first, and where that is not allowed, nothing shows that this file is safe. Whether they are possible is asked in
+/// the folders that a job may use; what nobody tells counts as possible.
+pub(crate) fn check_inline_data(opened: &OpenedTarget, place: Option<&JournalPlace>) -> Result<(), Refusal> {
     let OpenedTarget { target, file, medium } = opened;
     check_not_in_inode(&target.path, file, medium)?;
-    // A folder that cannot be tried says nothing, and hardly any file system has this.
-    let is_possible =
-        medium.kind == FileSystemKind::Ext4 && target.folder.takes_small_files_into_inodes().unwrap_or(false);
-    if is_possible && let Err(source) = empty_ext4_journal(file) {
-        return Err(Refusal::OldCopyMayReturn { path: target.path.clone(), source });
+    let folders = [Some(&target.folder), place.map(|place| &place.folder)];
+    let told = folders.into_iter().flatten().find_map(|folder| folder.takes_small_files_into_inodes(file));
+    if told != Some(false)
+        && let Err(source) = empty_ext4_journal(file)
+    {
+        return Err(Refusal::OldCopyMayReturn {
+            path: target.path.clone(),
+            is_known: told.is_some(),
+            source,
+        });
     }
     Ok(())
 }
@@ -115,7 +121,7 @@ pub(crate) fn check_continuation(
     }
     check_moved(&opened.target.path, &opened.medium, header, phase, wish)?;
     check_journal(place, header.resilience, &opened.medium)?;
-    check_inline_data(opened)
+    check_inline_data(opened, Some(place))
 }
 
 /// Refuses fingerprints where they do not hold.
