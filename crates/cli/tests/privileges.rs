@@ -27,7 +27,8 @@ fn a_refused_command_leaves_capabilities_as_they_are() {
     let (folder, recipient) = Folder::with_key();
     folder.write("f", &content(100_000));
     let path = folder.path("f");
-    let set = || Command::new("setcap").arg("cap_net_raw+ep").arg(&path).status().is_ok_and(|it| it.success());
+    let set =
+        || Command::new("setcap").arg("cap_net_raw+ep").arg(&path).status().is_ok_and(|it| it.success());
     let can_drop = || Command::new("setpriv").args(["--bounding-set=-lease", "true"]).status();
     if chown(&path, Some(1000), None).is_err() || !set() || !can_drop().is_ok_and(|it| it.success()) {
         return skip("setcap, setpriv, and the right to use them");

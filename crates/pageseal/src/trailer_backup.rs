@@ -109,8 +109,10 @@ pub fn import_trailer(
     verify_chunks(path, &spliced, &geometry, &keys, &workers, control)?;
 
     put_back(&*data, &spliced, &geometry, &found, &slots, len).map_err(|source| {
-        // Only bytes behind the data were touched.
-        let _ = data.set_len(len);
+        // Only bytes behind the data were touched. Another length is somebody else's.
+        if data.len().is_ok_and(|now| now == geometry.sealed_len()) {
+            let _ = data.set_len(len);
+        }
         let needed_bytes = geometry.sealed_len() - geometry.data_len();
         match source.kind() {
             io::ErrorKind::StorageFull => Refusal::NoSpace { path: path.into(), needed_bytes, source },
@@ -236,7 +238,7 @@ fn put_back(
     debug_assert_eq!(slots.len(), SLOT_AREA_LEN);
     let data_len = geometry.data_len();
     if geometry.sealed_len() > len {
-        data.reserve(len, geometry.sealed_len() - len)?;
+        data.grow(len, len, geometry.sealed_len())?;
     }
     let padding = vec![0; (geometry.trailer_offset() - data_len) as usize];
     if !padding.is_empty() {

@@ -4,9 +4,9 @@
 #[macro_use]
 mod support;
 
-use std::fs;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -418,4 +418,50 @@ fn a_panic_in_the_callers_callback_does_not_hang_the_job() {
     assert!(ended, "a job without its caller does not succeed");
     place.go_on(false, IoChoice::Auto).unwrap();
     assert_eq!(digest(&place.plain), place.content);
+}
+
+/// Reserving the space of many holes takes a while. What somebody appends meanwhile is neither written over nor cut off.
+#[test]
+fn what_is_appended_while_space_is_reserved_stays() {
+    const HOLES: u64 = 20_000;
+    const STEP: u64 = 16 << 10;
+    let folder = folder();
+    let key_folder = support::folder();
+    let keys = Keys::new(key_folder.path());
+    let path = folder.path().join("log");
+    let file = File::create(&path).unwrap();
+    file.set_len(HOLES * STEP).unwrap();
+    for hole in 0..HOLES {
+        file.write_all_at(&[1; 4096], hole * STEP).unwrap();
+    }
+    file.sync_all().unwrap();
+    drop(file);
+    let before = fs::metadata(&path).unwrap();
+    let appended = b"a line of somebody else's";
+    let options = EncryptOptions { allow_sparse: true, ..EncryptOptions::default() };
+    let result = std::thread::scope(|scope| {
+        let job = scope.spawn(|| {
+            let recipients = std::slice::from_ref(&keys.recipient);
+            encrypt_in_place(&path, recipients, &options, &Control::silent())
+        });
+        while fs::metadata(&path).is_ok_and(|now| now.blocks() <= before.blocks() + 100) && !job.is_finished() {
+            std::thread::yield_now();
+        }
+        let mut log = File::options().append(true).open(&path).unwrap();
+        log.write_all(appended).unwrap();
+        drop(log);
+        job.join().unwrap()
+    });
+    let now = fs::read(&path).unwrap();
+    assert!(now.windows(appended.len()).any(|bytes| bytes == appended), "the line is gone: {result:?}");
+    // Where it came before the file grew, nothing else is there.
+    match result {
+        Err(JobError::Refused(Refusal::OpenForWriting { .. })) => {
+            assert_eq!(now.len() as u64, before.len() + appended.len() as u64);
+            assert_eq!(&now[before.len() as usize..], appended);
+            assert_eq!(names_in(folder.path()), ["log"]);
+        }
+        Err(JobError::Interrupted { cause: InterruptCause::ChangedByOthers { .. }, .. }) => {}
+        other => panic!("{other:?}"),
+    }
 }

@@ -8,9 +8,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use crate::durability::{Durability, sync_all};
 use crate::lock::{LockHolder, lock_holder};
 use crate::read_behind::ReadBehind;
+use crate::space::{self, Growth};
 use crate::storage::{GroupWriters, Writers, range_end};
 use crate::user_namespace::{known_group, known_user};
-use crate::{MountInstance, Storage, space};
+use crate::{MountInstance, Storage};
 
 /// A file read and written by copies: `pread` and `pwrite`, no mapping.
 #[derive(Debug)]
@@ -64,7 +65,13 @@ impl Storage for BufferedFile {
 
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
         self.durability.blocks_change();
-        space::reserve(&self.file, offset, len, self.durability.wants_written_blocks())
+        let growth = if self.durability.wants_written_blocks() { Growth::Written } else { Growth::Reserved };
+        space::reserve(&self.file, offset, len, growth)
+    }
+
+    fn grow(&self, holes_from: u64, from: u64, to: u64) -> io::Result<()> {
+        self.durability.blocks_change();
+        space::reserve(&self.file, holes_from, to - holes_from, Growth::Appended { from })
     }
 
     // The standard library's loops go on after EINTR and after short transfers.

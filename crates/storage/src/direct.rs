@@ -155,6 +155,10 @@ impl Storage for DirectFile {
         self.buffered.reserve(offset, len)
     }
 
+    fn grow(&self, holes_from: u64, from: u64, to: u64) -> io::Result<()> {
+        self.buffered.grow(holes_from, from, to)
+    }
+
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         range_end(offset, buf.len() as u64)?;
         let direct = direct_len(buf.as_ptr(), buf.len(), offset);

@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn reserved_blocks_are_not_written_ones() {
         let file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        crate::space::reserve(&file, 0, 8192, false).unwrap();
+        crate::space::reserve(&file, 0, 8192, crate::space::Growth::Reserved).unwrap();
         assert!(!is_settled(&unjournaled(), &file));
     }
 }

@@ -86,6 +86,15 @@ pub enum StorageError {
         length: u64,
     },
 
+    /// The file was to grow from one length, and somebody else made it longer first.
+    #[error("the file was to grow from {expected} bytes, and somebody else made it {found} bytes long")]
+    Appended {
+        /// The length that it had before, in bytes.
+        expected: u64,
+        /// The length that it has now.
+        found: u64,
+    },
+
     /// So many mappings exist at once that another could not be guarded against SIGBUS.
     #[error("{limit} mappings are in use, another could not be guarded")]
     TooManyMappings {
@@ -114,9 +123,9 @@ impl From<StorageError> for io::Error {
             StorageError::TruncatedMapping { .. } | StorageError::FileShorterThanMapping { .. } => {
                 io::ErrorKind::UnexpectedEof
             }
-            StorageError::RangeInUse { .. } | StorageError::TooManyMappings { .. } => {
-                io::ErrorKind::ResourceBusy
-            }
+            StorageError::RangeInUse { .. }
+            | StorageError::TooManyMappings { .. }
+            | StorageError::Appended { .. } => io::ErrorKind::ResourceBusy,
             StorageError::OutsideMapping { .. }
             | StorageError::CutsMapping { .. }
             | StorageError::OffsetTooLarge { .. } => io::ErrorKind::InvalidInput,

@@ -232,6 +232,10 @@ impl Storage for Locked {
         self.file.reserve(offset, len)
     }
 
+    fn grow(&self, holes_from: u64, from: u64, to: u64) -> io::Result<()> {
+        self.file.grow(holes_from, from, to)
+    }
+
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(buf, offset)
     }

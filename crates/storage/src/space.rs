@@ -2,33 +2,58 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, IoSlice},
     ops::Range,
     os::unix::fs::{FileExt, MetadataExt},
 };
 
 use rustix::{
     fs::{FallocateFlags, SeekFrom, fallocate, fstatvfs, seek},
-    io::Errno,
+    io::{Errno, ReadWriteFlags, pwritev2},
 };
 
-use crate::{extents, storage::range_end};
+use crate::{StorageError, extents, storage::range_end};
 
-/// Zeros are written in pieces of this size where nothing better exists.
+/// Zeros are written in pieces of this size.
 const ZERO_STEP_BYTES: usize = 1 << 20;
+/// So many of them in one call; a system takes 1024.
+const MOST_PIECES: usize = 256;
 
 /// Holes that are kept in mind, to be made again after a failure: 32 MiB of memory.
 const MOST_HOLES: usize = 1 << 21;
 
-/// See [`Storage::reserve`](crate::Storage::reserve). With `written`, zeros are written to what the file grows by.
-pub(crate) fn reserve(file: &File, offset: u64, len: u64, written: bool) -> io::Result<()> {
+/// How a file gets longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// By space that is reserved and not written.
+    Reserved,
+    /// By zeros that are written.
+    Written,
+    /// By zeros that are appended, if nobody else has made it longer than `from` before.
+    Appended { from: u64 },
+}
+
+impl Growth {
+    /// Whether nobody else is expected to make the file longer meanwhile.
+    fn is_ours_alone(self) -> bool {
+        !matches!(self, Growth::Appended { .. })
+    }
+}
+
+/// See [`Storage::reserve`](crate::Storage::reserve) and [`Storage::grow`](crate::Storage::grow).
+pub(crate) fn reserve(file: &File, offset: u64, len: u64, growth: Growth) -> io::Result<()> {
     let end = range_end(offset, len)?;
     if len == 0 {
         return Ok(());
     }
     let metadata = file.metadata()?;
     let old_length = metadata.len();
-    let growth = end.saturating_sub(old_length.max(offset));
+    if let Growth::Appended { from } = growth
+        && from != old_length
+    {
+        return Err(StorageError::Appended { expected: from, found: old_length }.into());
+    }
+    let growth_len = end.saturating_sub(old_length.max(offset));
     let holes = unallocated(file, offset, end.min(old_length))?;
     let in_holes: u64 = holes.iter().map(|hole| hole.end - hole.start).sum();
     let allocated = metadata.blocks().saturating_mul(512);
@@ -36,30 +61,39 @@ pub(crate) fn reserve(file: &File, offset: u64, len: u64, written: bool) -> io::
         0 => allocated.saturating_sub(old_length - in_holes),
         _ => allocated,
     };
-    refuse_what_cannot_fit(file, growth.saturating_add(in_holes), behind_end)?;
-    let fill = |hole: &Range<u64>| {
-        match allocate_in_one_of(file, hole) {
-            // Promised nothing.
-            Err(error) if is_unsupported(&error) => Ok(()),
-            filled => filled,
-        }
+    refuse_what_cannot_fit(file, growth_len.saturating_add(in_holes), behind_end)?;
+    let fill = |hole: &Range<u64>| match allocate_in_one_of(file, hole) {
+        // Promised nothing.
+        Err(error) if is_unsupported(&error) => Ok(()),
+        filled => filled,
     };
     let grow_from = old_length.max(offset);
-    let reserved = holes.iter().try_for_each(fill).and_then(|()| match growth {
+    let reserved = holes.iter().try_for_each(fill).and_then(|()| match growth_len {
         0 => Ok(()),
-        _ => match allocate_then_grow(file, grow_from, growth) {
-            Ok(()) if written => write_zeros(file, grow_from, end),
-            Err(error) if is_unsupported(&error) => write_zeros(file, grow_from, end),
-            reserved => reserved,
-        },
+        _ => grow(file, grow_from, end, growth),
     });
     if reserved.is_err() {
         if old_length < end {
-            take_growth_back(file, old_length, end);
+            take_growth_back(file, old_length, if growth.is_ours_alone() { end } else { old_length });
         }
         holes.iter().for_each(|hole| empty_again(file, hole));
     }
     reserved
+}
+
+fn grow(file: &File, from: u64, end: u64, growth: Growth) -> io::Result<()> {
+    let range = from..end;
+    match growth {
+        Growth::Reserved | Growth::Written => match allocate_then_grow(file, &range) {
+            Ok(()) if growth == Growth::Written => write_zeros(file, from, end),
+            Err(error) if is_unsupported(&error) => write_zeros(file, from, end),
+            reserved => reserved,
+        },
+        Growth::Appended { .. } => match allocate_in_one_of(file, &range) {
+            Err(error) if !is_unsupported(&error) => Err(error),
+            _ => append_zeros(file, from, end),
+        },
+    }
 }
 
 /// The ranges that have no block, where the file system tells; else those that read as holes, which may be reserved already.
@@ -114,13 +148,53 @@ fn allocate_in_one_of(file: &File, range: &Range<u64>) -> io::Result<()> {
 
 /// Allocates with the length kept first: ext4 leaves a file longer than it was when plain `fallocate`
 /// runs out of space half-way, and a refused operation must not change the length.
-fn allocate_then_grow(file: &File, offset: u64, len: u64) -> io::Result<()> {
-    allocate_in_one_of(file, &(offset..offset + len))?;
-    allocate(file, FallocateFlags::empty(), offset, len)
+fn allocate_then_grow(file: &File, range: &Range<u64>) -> io::Result<()> {
+    allocate_in_one_of(file, range)?;
+    allocate(file, FallocateFlags::empty(), range.start, range.end - range.start)
 }
 
-/// Also frees what was allocated behind the end: `ftruncate` to the same length does so. A length
-/// beyond `end` means that someone else appended, whose bytes must stay.
+/// Grows by writes that go to the end of the file, wherever that is by then: the system looks it up and writes in one step, so
+/// nobody's bytes are between. Who appended first is found by where such a write ended. Then what was written here is taken
+/// back, which leaves the others' bytes at the end of what was there before.
+fn append_zeros(file: &File, from: u64, end: u64) -> io::Result<()> {
+    let zeros = vec![0; ZERO_STEP_BYTES];
+    let mut at = from;
+    while at < end {
+        let pieces: Vec<IoSlice<'_>> = (at..end)
+            .step_by(ZERO_STEP_BYTES)
+            .take(MOST_PIECES)
+            .map(|start| IoSlice::new(&zeros[..(end - start).min(ZERO_STEP_BYTES as u64) as usize]))
+            .collect();
+        // With this offset the position of the file is set to the end of what was written.
+        let written = match pwritev2(file, &pieces, u64::MAX, ReadWriteFlags::APPEND) {
+            Ok(written) => written as u64,
+            Err(Errno::INTR) => continue,
+            // Before Linux 4.16, or a file system that cannot.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) if file.metadata()?.len() == at => {
+                return write_zeros(file, at, end);
+            }
+            Err(errno) => {
+                if file.metadata()?.len() == at {
+                    file.set_len(from)?;
+                }
+                return Err(errno.into());
+            }
+        };
+        let now = seek(file, SeekFrom::Current(0))?;
+        let foreign = now.saturating_sub(at + written);
+        if foreign > 0 {
+            if at == from && file.metadata()?.len() == now {
+                file.set_len(from + foreign)?;
+            }
+            return Err(StorageError::Appended { expected: from, found: file.metadata()?.len() }.into());
+        }
+        at = now;
+    }
+    Ok(())
+}
+
+/// Also frees what was allocated behind the end: `ftruncate` to the same length does so. A length that was not
+/// made here means that someone else appended, whose bytes must stay.
 fn take_growth_back(file: &File, old_length: u64, end: u64) {
     if file.metadata().is_ok_and(|now| (old_length..=end).contains(&now.len())) {
         // The failure of the reservation is what the caller has to hear about.
@@ -198,6 +272,29 @@ mod tests {
         let mut start = [1; 6];
         file.read_exact_at(&mut start, 0).unwrap();
         assert_eq!(&start, b"kept\0\0");
+    }
+
+    /// Whoever appends between the look at the length and the growth keeps his bytes, and nothing of ours stays.
+    #[test]
+    fn appended_bytes_stay_at_the_end() {
+        for folder in [env!("CARGO_MANIFEST_DIR"), "/dev/shm"] {
+            let Ok(file) = tempfile::tempfile_in(folder) else { continue };
+            file.write_all_at(b"theirs", 0).unwrap();
+            file.write_all_at(b" and more", 6).unwrap();
+            let error = append_zeros(&file, 6, 6 + 3 * ZERO_STEP_BYTES as u64).unwrap_err();
+            let found = StorageError::Appended { expected: 6, found: 15 };
+            assert_eq!(StorageError::of(&error), Some(&found), "{folder}");
+            let mut content = [0; 15];
+            file.read_exact_at(&mut content, 0).unwrap();
+            assert_eq!((&content, file.metadata().unwrap().len()), (b"theirs and more", 15));
+            let error = reserve(&file, 6, 10_000, Growth::Appended { from: 6 }).unwrap_err();
+            assert_eq!(StorageError::of(&error), Some(&found), "{folder}");
+            let whole = 15 + 300 * ZERO_STEP_BYTES as u64 + 1;
+            reserve(&file, 15, whole - 15, Growth::Appended { from: 15 }).unwrap();
+            assert_eq!(file.metadata().unwrap().len(), whole);
+            file.read_exact_at(&mut content, 0).unwrap();
+            assert_eq!(&content, b"theirs and more");
+        }
     }
 
     #[test]

@@ -46,6 +46,21 @@ pub trait Storage: Send + Sync + Debug {
     /// `ENOSPC` and others of `fallocate` and `pwrite`. The length is then what it was before.
     fn reserve(&self, offset: u64, len: u64) -> io::Result<()>;
 
+    /// Grows the file by zeros that have space on disk, from exactly `from` to `to` bytes; and makes sure that what lies from
+    /// `holes_from` to `from` has space, as [`reserve`](Storage::reserve) does. What somebody else appends meanwhile is not
+    /// written over and not cut off.
+    ///
+    /// # Errors
+    /// [`StorageError::Appended`] if somebody else appended first; those of [`reserve`](Storage::reserve). What it grew
+    /// by is then taken back, unless somebody appended to that.
+    fn grow(&self, holes_from: u64, from: u64, to: u64) -> io::Result<()> {
+        let found = self.len()?;
+        if found != from {
+            return Err(StorageError::Appended { expected: from, found }.into());
+        }
+        self.reserve(holes_from, to - holes_from)
+    }
+
     /// Fills `buf` from `offset` on, however many system calls that takes.
     ///
     /// # Errors

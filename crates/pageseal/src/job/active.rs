@@ -141,10 +141,10 @@ impl ActiveJob {
             Side::Plain => {
                 let (data, len) = (Arc::clone(&self.context.data), self.context.geometry.data_len());
                 if !is_on(Protection::TruncateOrder) {
-                    finish::truncate(&*data, len)?;
+                    finish::truncate(&*data, &self.context.geometry)?;
                 }
                 self.set_phase(Phase::Truncating, direction, true, mark)?;
-                finish::truncate(&*data, len)?;
+                finish::truncate(&*data, &self.context.geometry)?;
                 if self.header.holes_flagged {
                     finish::empty_holes(&*data, len);
                 }

@@ -9,7 +9,7 @@ use pageseal_crypto::Suite;
 use pageseal_format::journal::{Direction, HEADER_LEN, JobKind, JournalHeader, KeyArea, Phase};
 use pageseal_format::limits::{MAX_DATA_LEN, SLOT_AREA_LEN, SUPERBLOCK_LEN};
 use pageseal_format::{FileState, Geometry, Limits, SlotArea, Superblock, labels, trailer_candidates};
-use pageseal_storage::{FileSystemKind, Medium, Storage};
+use pageseal_storage::{FileSystemKind, Medium, Storage, StorageError};
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::{
@@ -341,21 +341,21 @@ fn reserve_or_take_back(
     let start = needed_from(job);
     let data = &*job.context.data;
     let path = job.context.path.clone();
-    // Whoever appended since the file was looked at keeps what he wrote.
-    if data.len().is_ok_and(|len| len != geometry.data_len()) {
-        job_key::forget(&*job.target.surroundings, &job.header.job_id, control);
-        take_back_journal(&job.place, &mut job.journal);
-        return Err(Refusal::OpenForWriting { path });
-    }
-    let Err(source) = data.reserve(start, geometry.sealed_len() - start) else { return Ok(()) };
+    let Err(source) = data.grow(start, geometry.data_len(), geometry.sealed_len()) else { return Ok(()) };
+    // Whoever appended since the file was looked at keeps what he wrote, and its time.
+    let is_appended = matches!(StorageError::of(&source), Some(StorageError::Appended { .. }));
     // A failed reservation leaves the length as it was; cutting here could only cut what somebody appended meanwhile.
     let took_back = data.sync_all();
     if took_back.is_ok() {
-        finish::restore_modified(data, &job.header);
+        if !is_appended {
+            finish::restore_modified(data, &job.header);
+        }
         job_key::forget(&*job.target.surroundings, &job.header.job_id, control);
         take_back_journal(&job.place, &mut job.journal);
     }
-    Err(if is_full(&source) {
+    Err(if is_appended {
+        Refusal::OpenForWriting { path }
+    } else if is_full(&source) {
         Refusal::NoSpace { path, needed_bytes, source }
     } else {
         Refusal::Unopenable { path, source }
@@ -369,8 +369,12 @@ pub(crate) fn grow(job: &mut ActiveJob, slots: &[u8]) -> Result<(), InterruptCau
     let mark = job.journal.settled_at_start();
     let data = &job.context.data;
     let start = needed_from(job);
-    data.reserve(start, geometry.sealed_len() - start)
-        .map_err(|source| io_cause("reserving space", geometry.data_len(), source))?;
+    let sealed_len = geometry.sealed_len();
+    let reserved = data.len().and_then(|len| match len < sealed_len {
+        true => data.grow(start, len, sealed_len),
+        false => data.reserve(start, sealed_len - start),
+    });
+    reserved.map_err(|source| io_cause("reserving space", geometry.data_len(), source))?;
     // A mapping of somebody else may have left bytes beyond the old end in the page; they must be zero.
     zero(&**data, geometry.data_len(), geometry.trailer_offset())?;
     let table_used = geometry.table_entry_offset(geometry.chunk_count() - 1) + 64;

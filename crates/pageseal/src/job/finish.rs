@@ -66,8 +66,16 @@ fn is_torn(data: &dyn Storage, geometry: &Geometry, offset: u64) -> Result<bool,
     Ok(Superblock::parse(&block, geometry.limits()).is_err())
 }
 
-/// Cuts the trailer off. The caller has made the phase TRUNCATING durable.
-pub(crate) fn truncate(data: &dyn Storage, data_len: u64) -> Result<(), InterruptCause> {
+/// Cuts the trailer off. The caller has made the phase TRUNCATING durable. The length is looked at right before that: what
+/// somebody else has appended would be cut off, too.
+pub(crate) fn truncate(data: &dyn Storage, geometry: &Geometry) -> Result<(), InterruptCause> {
+    let data_len = geometry.data_len();
+    let len = data.len().map_err(|source| io_cause("asking for the length", data_len, source))?;
+    // Before its trailer is whole, an encrypt can be undone from any length in between.
+    if !(data_len..=geometry.sealed_len()).contains(&len) {
+        let what = format!("it is {len} bytes long, not {}", geometry.sealed_len());
+        return Err(InterruptCause::ChangedByOthers { what });
+    }
     data.set_len(data_len).map_err(|source| io_cause("truncating", data_len, source))?;
     data.sync_all().map_err(|source| io_cause("syncing the truncation", data_len, source))
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 
-use pageseal_storage::{FileIdentity, MappedRange, MountInstance, Storage};
+use pageseal_storage::{FileIdentity, MappedRange, MountInstance, Storage, StorageError};
 
 use super::inode::SECTOR;
 use super::trace::{Storing, places_of_a_cut};
@@ -210,6 +210,21 @@ impl Storage for SimFile {
                 machine
                     .change(|| Operation::Length { inode }, |state| state.inode(inode).set_len(end as usize));
             }
+            Ok(())
+        })
+    }
+
+    fn grow(&self, _: u64, from: u64, to: u64) -> io::Result<()> {
+        self.with(|machine, inode| {
+            machine.whole_step()?;
+            let found = machine.state.inodes[&inode].visible.len() as u64;
+            if found != from {
+                return Err(StorageError::Appended { expected: from, found }.into());
+            }
+            if machine.lacks_space(inode, to) {
+                return Err(no_space());
+            }
+            machine.change(|| Operation::Length { inode }, |state| state.inode(inode).set_len(to as usize));
             Ok(())
         })
     }
