@@ -9,6 +9,9 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use optional::skip;
+use pageseal::{
+    Cancellation, Control, EncryptOptions, JobKeyMode, Notice, Progress, Recipient, Stage, encrypt_in_place,
+};
 use support::{Folder, code, content, stderr, stdout};
 
 const LEN: usize = 3_000_000;
@@ -95,4 +98,50 @@ fn a_full_folder_for_a_stream_is_named() {
         assert_eq!(told.contains("TMPDIR"), temporary, "{told}");
         assert_eq!(stdout(&output), "");
     }
+}
+
+/// Asks a job to stop when its first window is done.
+struct Stop(Cancellation);
+
+impl Progress for Stop {
+    fn stage(&self, _: Stage, _: u64, _: u64) {}
+
+    fn advance(&self, _: u64) {
+        self.0.cancel();
+    }
+
+    fn notice(&self, _: &Notice) {}
+}
+
+/// A file that is half converted is a mixture by whatever way it is read.
+#[test]
+fn a_half_converted_file_is_refused_as_standard_input_too() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("f", &content(8 * (4 << 20)));
+    let cancellation = Cancellation::new();
+    let stop = Stop(cancellation.clone());
+    let options = EncryptOptions { job_key: JobKeyMode::None, ..EncryptOptions::default() };
+    let recipients = [Recipient::parse(&recipient).unwrap()];
+    let control = Control { progress: &stop, cancellation };
+    encrypt_in_place(&folder.path("f"), &recipients, &options, &control).expect_err("was stopped");
+    let arguments = ["encrypt", "-r", &recipient, "-o", "out", "-"];
+    for redirections in ["< f", "<> f"] {
+        let output = redirected(&folder, redirections, &arguments);
+        assert_eq!(code(&output), 5, "{}", stderr(&output));
+        assert!(stderr(&output).contains("f is") || stderr(&output).contains("/f"), "{}", stderr(&output));
+        assert!(!folder.exists("out"));
+    }
+    // Moved away from its journal, it still says so itself.
+    std::fs::rename(folder.path("f"), folder.path("g")).unwrap();
+    let output = redirected(&folder, "< g", &arguments);
+    assert_eq!(code(&output), 5, "{}", stderr(&output));
+    // Any other file is read as before, from wherever it is read already.
+    folder.write("h", &content(LEN));
+    let script = "head -c 4096 > /dev/null; exec \"$0\" \"$@\"";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("{{ {script}; }} < h"), env!("CARGO_BIN_EXE_pageseal")]);
+    let output = shell.args(arguments).current_dir(folder.path("")).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    folder.succeed(["decrypt", "-q", "-i", "key.txt", "-o", "opened", "out"]);
+    assert_eq!(folder.read("opened"), content(LEN)[4096..]);
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use pageseal_storage::Storage;
 use pageseal_storage::lock::{FileLock, LockError, is_locked};
+use pageseal_storage::{BufferedFile, FileIdentity, Storage, standard_streams};
 
 use crate::error::{OpenError, Refusal};
 use crate::job::journal_place_of;
@@ -52,6 +52,35 @@ impl ReadTarget {
         };
         let times = Times::of(&file).map_err(|source| Refusal::Unopenable { path: path.into(), source })?;
         Ok(ReadTarget { path: path.into(), file, lock, times })
+    }
+
+    /// Standard input, if it is a regular file and not in the middle of a job: read by another name it is the same mixture.
+    /// It is opened once more, so that no lock stays with whoever else has this standard input, if we are killed.
+    pub(crate) fn of_stdin(journal: Option<&Path>) -> Result<Option<Self>, OpenError> {
+        const OPEN_AGAIN: &str = "/proc/self/fd/0";
+        let unreadable =
+            |source| OpenError::from(Refusal::Input { path: PathBuf::from("standard input"), source });
+        let stdin = File::from(standard_streams::stdin().map_err(unreadable)?);
+        if !stdin.metadata().map_err(unreadable)?.is_file() {
+            return Ok(None);
+        }
+        let identity = FileIdentity::of(&stdin).map_err(unreadable)?;
+        let is_same = |file: &File| FileIdentity::of(file).is_ok_and(|found| found == identity);
+        // Its name, if it still has that.
+        let named = std::fs::read_link(OPEN_AGAIN).ok();
+        let named = named.filter(|path| open_for_reading(path).is_ok_and(|file| is_same(&file)));
+        let path = named.unwrap_or_else(|| PathBuf::from("standard input"));
+        let again = File::open(OPEN_AGAIN).ok().filter(is_same);
+        let lock = match again.as_ref().map(FileLock::shared) {
+            Some(Ok(lock)) => Some(lock),
+            Some(Err(LockError::HeldElsewhere)) => return Err(Refusal::Locked { path }.into()),
+            Some(Err(_)) | None => None,
+        };
+        let file = again.unwrap_or(stdin);
+        let times = Times::of(&file).map_err(unreadable)?;
+        let target = ReadTarget { path, file, lock, times };
+        target.refuse_open_job(Asks::Copy, &BufferedFile::new(target.owned_file()?), journal)?;
+        Ok(Some(target))
     }
 
     pub(crate) fn path(&self) -> &Path {

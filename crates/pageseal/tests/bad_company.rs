@@ -444,7 +444,8 @@ fn what_is_appended_while_space_is_reserved_stays() {
             let recipients = std::slice::from_ref(&keys.recipient);
             encrypt_in_place(&path, recipients, &options, &Control::silent())
         });
-        while fs::metadata(&path).is_ok_and(|now| now.blocks() <= before.blocks() + 100) && !job.is_finished() {
+        while fs::metadata(&path).is_ok_and(|now| now.blocks() <= before.blocks() + 100) && !job.is_finished()
+        {
             std::thread::yield_now();
         }
         let mut log = File::options().append(true).open(&path).unwrap();

@@ -70,9 +70,14 @@ pub fn encrypt_to(
     let workers = Workers::start(options.threads, options.chunk_len_bytes, &System)?;
     let piece_len = piece_len(&workers, options.chunk_len_bytes);
     let target = target_of(input)?;
-    let source = match &target {
-        Some(target) => Source::file(target, options.journal.as_deref(), piece_len, control.progress)?,
-        None => Source::stdin(piece_len)?,
+    let (source, stdin) = match &target {
+        Some(target) => {
+            (Source::file(target, options.journal.as_deref(), piece_len, control.progress)?, None)
+        }
+        None => {
+            let kept = ReadTarget::of_stdin(options.journal.as_deref()).map_err(JobError::of_open)?;
+            (Source::stdin(piece_len)?, kept)
+        }
     };
     let attributes = target.as_ref().and_then(|target| FileAttributes::read(target.file()).ok());
     let kept = attributes.clone().filter(|_| options.preserve).map(FileAttributes::without_privileges);
@@ -101,7 +106,7 @@ pub fn encrypt_to(
         )
     })?;
     source.check_length().map_err(unreadable)?;
-    if let Some(target) = &target
+    if let Some(target) = target.as_ref().or(stdin.as_ref())
         && target.was_changed()?
     {
         control.progress.notice(&Notice::ChangedWhileRead { path: target.path().into() });
