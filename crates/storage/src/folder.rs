@@ -45,6 +45,19 @@ pub trait Folder: Send + Sync + Debug {
     /// Those of `unlinkat`.
     fn remove(&self, name: &OsStr) -> io::Result<()>;
 
+    /// Removes a name if it still is that of this file. Returns whether it was. (Another file that gets the name between the
+    /// look and the removal loses it: no system call does both.)
+    ///
+    /// # Errors
+    /// Those of [`identity_of`](Folder::identity_of) and [`remove`](Folder::remove).
+    fn remove_if(&self, name: &OsStr, identity: FileIdentity) -> io::Result<bool> {
+        let is_still = self.identity_of(name)? == Some(identity);
+        if is_still {
+            self.remove(name)?;
+        }
+        Ok(is_still)
+    }
+
     /// Makes the names durable as they are now.
     ///
     /// # Errors

@@ -183,10 +183,12 @@ impl<'a> NameHolder<'a> {
     fn remove_second_name(&self, wanted: &OsStr, control: &Control<'_>) -> io::Result<()> {
         let NameHolder { folder, names, identity, keeps_name } = self;
         let second = if wanted == names.sealed { &names.plain } else { &names.sealed };
-        if *keeps_name || folder.identity_of(second)? != Some(*identity) {
+        if *keeps_name
+            || folder.identity_of(second)? != Some(*identity)
+            || !folder.remove_if(second, *identity)?
+        {
             return Ok(());
         }
-        folder.remove(second)?;
         control.progress.notice(&Notice::SecondNameRemoved { name: names.path_of(second) });
         folder.sync()
     }

@@ -50,8 +50,24 @@ impl Folder for SimFolder {
         rename_by_links(
             || self.change_name(NameChange::Add(to.into(), inode)),
             || self.sync(),
-            || self.change_name(NameChange::Remove(from.into())),
+            || self.remove_if(from, FileIdentity { device: 1, inode }).map(drop),
         )
+    }
+
+    /// In one step: nobody can be between the look and the removal, as on a real system somebody can for a moment.
+    fn remove_if(&self, name: &OsStr, identity: FileIdentity) -> io::Result<bool> {
+        let mut machine = self.0.operate();
+        let mut is_still = false;
+        machine.atomic_change(
+            || Operation::Name,
+            |state| {
+                is_still = state.names.get(name) == Some(&identity.inode);
+                if is_still {
+                    state.change_name(NameChange::Remove(name.into()));
+                }
+            },
+        )?;
+        Ok(is_still)
     }
 
     fn remove(&self, name: &OsStr) -> io::Result<()> {
