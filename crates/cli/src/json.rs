@@ -318,7 +318,8 @@ fn damage_place(damage: &Damage) -> (Option<u64>, Option<u64>) {
         Damage::Chunks { ref ranges, .. } => {
             ranges.first().map(|range| (range.first_chunk, range.offset)).unzip()
         }
-        Damage::InNeitherForm { first_chunk, offset, .. } => (Some(first_chunk), Some(offset)),
+        Damage::InNeitherForm { first_chunk, offset, .. }
+        | Damage::CannotBeOpened { first_chunk, offset, .. } => (Some(first_chunk), Some(offset)),
         Damage::Table { chunk } => (Some(chunk), None),
         Damage::Padding { offset } => (None, Some(offset)),
         Damage::ForeignBytes { trailer_end, .. } => (None, Some(trailer_end)),

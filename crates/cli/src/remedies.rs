@@ -281,9 +281,12 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             "put {} back beside the file it belongs to, or name the right one with --journal PATH",
             shell_quote(journal)
         ),
-        Refusal::JournalOfOthers { journal, .. } => format!(
-            "if you know that it is yours, give it to the owner of the file (`chown`) and to nobody else (`chmod go-w`); else remove {}",
-            shell_quote(journal)
+        Refusal::JournalOfOthers { journal, file, .. } => format!(
+            "if you know that a job of yours or of who shares the file with you made it, give it to the owner of the file (`chown`) and \
+             to nobody else (`chmod go-w`); without {} a half converted file cannot be opened, so keep it until `pageseal info {}` \
+             tells of no job",
+            shell_quote(journal),
+            shell_quote(file)
         ),
         Refusal::JournalOfUnknown { .. } => {
             "run it outside of the container or namespace, where owners and groups are known".into()
@@ -499,6 +502,14 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
              neither, `pageseal {0} --accept-damage {1}{file}` goes on without those chunks",
             if situation.command == "rollback" { "rollback" } else { "resume" },
             situation.continuation_words()
+        ),
+        Damage::CannotBeOpened { can_end_sealed: false, .. } => {
+            "nothing was changed: put back the journal and the file of the same moment, or those bytes from a backup".into()
+        }
+        Damage::CannotBeOpened { .. } => format!(
+            "nothing was changed: put back the journal and the file of the same moment, or those bytes from a backup; if there is \
+             neither, `pageseal {0} --accept-damage {file}` ends with a sealed file in which all other chunks are whole",
+            if situation.command == "rollback" { "resume" } else { "rollback" },
         ),
         // What lies behind may be somebody's, and it may be another file after all.
         Damage::Length { found_bytes, expected_bytes } if found_bytes > expected_bytes => format!(

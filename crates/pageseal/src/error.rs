@@ -205,7 +205,7 @@ pub enum Refusal {
     },
     /// Somebody who may not write to the file may have written the journal.
     #[error(
-        "{} may have been written by others: {who} can write to it, and not to {}",
+        "{} may have been written by others: {who} can write to it, and perhaps not to {}",
         journal.display(), file.display()
     )]
     JournalOfOthers {
@@ -577,6 +577,21 @@ pub enum Damage {
         first_chunk: u64,
         /// Its offset in bytes.
         offset: u64,
+    },
+    /// Chunks that are sealed and would have to be opened do not open, so the file cannot become plain as a whole.
+    #[error(
+        "{count} chunk(s) do not open, the first is chunk {first_chunk} at offset {offset}: damaged, changed by somebody, or \
+         journal and file are not of the same moment"
+    )]
+    CannotBeOpened {
+        /// How many.
+        count: u64,
+        /// Index of the first.
+        first_chunk: u64,
+        /// Its offset in bytes.
+        offset: u64,
+        /// Whether the job can still end with a sealed file, which keeps all other chunks.
+        can_end_sealed: bool,
     },
     /// The padding between data and trailer is not zero.
     #[error("the padding after the data at offset {offset} is not zero")]

@@ -98,7 +98,12 @@ pub fn import_trailer(
     let unreadable = |source| OpenError::Io { path: path.into(), offset: 0, source };
     let data = Arc::clone(&target.data);
     let len = data.len().map_err(unreadable)?;
-    let spliced = Spliced { data: Arc::clone(&data), data_end: len, trailer: backup, geometry };
+    let spliced = Spliced {
+        data: Arc::clone(&data),
+        data_end: len.min(geometry.data_len()),
+        trailer: backup,
+        geometry,
+    };
     let (area, slots, _) = read_slots(trailer, &spliced, &geometry)?;
     check_replaceable(&target, &spliced, &found, &slots, len)?;
     let suite = suite_of(trailer, &found.superblock)?;
@@ -260,6 +265,7 @@ fn put_back(
 #[derive(Debug)]
 struct Spliced {
     data: Arc<dyn Storage>,
+    /// Of the data alone: the padding behind it is written anew, whatever lies there.
     data_end: u64,
     trailer: Arc<dyn Storage>,
     geometry: Geometry,
@@ -275,7 +281,7 @@ impl Storage for Spliced {
         if offset >= border {
             return self.trailer.read_exact_at(buffer, offset - border);
         }
-        // Reads never cross the border; bytes between a file's end and the border are the padding to be written.
+        // Reads never cross the border; bytes between the data's end and the border are the padding to be written.
         let there = self.data_end.saturating_sub(offset).min(buffer.len() as u64) as usize;
         let (head, rest) = buffer.split_at_mut(there);
         rest.fill(0);

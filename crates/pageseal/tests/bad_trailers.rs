@@ -156,6 +156,20 @@ fn an_imported_trailer_repairs_what_was_lost_behind_the_data() {
     assert_eq!(digest(&place.path().join("file")), content);
 }
 
+/// What overwrites a trailer from its beginning hits the padding before it, too, which holds nothing.
+#[test]
+fn an_import_writes_the_padding_anew() {
+    let place = Place::new();
+    let (sealed, content) = place.sealed("file");
+    let trailer = place.export(&sealed, "trailer");
+    let end = layout(LEN).sealed_len();
+    write_at(&sealed, LEN, &vec![0xff; (end - LEN) as usize]);
+    place.import(&sealed, &trailer).unwrap();
+    place.verify(&sealed).unwrap();
+    let plain = place.decrypt(&sealed).unwrap().path.unwrap();
+    assert_eq!(digest(&plain), content);
+}
+
 #[test]
 fn a_trailer_with_one_bad_copy_is_still_good_for_import() {
     let place = Place::new();

@@ -114,6 +114,8 @@ fn damages() -> Vec<Damage> {
         Damage::Ambiguous { chunk: 0, offset: 0 },
         Damage::NotAsClaimed { chunk: 0, offset: 0 },
         Damage::InNeitherForm { count: 1, first_chunk: 0, offset: 0 },
+        Damage::CannotBeOpened { count: 1, first_chunk: 0, offset: 0, can_end_sealed: true },
+        Damage::CannotBeOpened { count: 1, first_chunk: 0, offset: 0, can_end_sealed: false },
         Damage::Padding { offset: 0 },
         Damage::JournalMissing { journal: "j".into() },
         Damage::Journal { what: what() },

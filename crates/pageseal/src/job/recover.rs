@@ -79,14 +79,24 @@ pub(crate) fn refuse_outdated(
         neither.extend(found.into_iter().map(|chunk| (chunk, form)));
     }
     let Some(&(first_chunk, _)) = neither.first() else { return Ok(()) };
+    // Before the job is turned round, which cannot be taken back: it would stop at such a chunk for ever.
+    let sealed: Vec<u64> =
+        neither.iter().filter(|(_, form)| *form == Side::Sealed).map(|(chunk, _)| *chunk).collect();
+    if let (Side::Plain, Some(&first_chunk)) = (demand.ends, sealed.first()) {
+        return Err(InterruptCause::Damaged(Damage::CannotBeOpened {
+            count: sealed.len() as u64,
+            first_chunk,
+            offset: context.geometry.chunk_offset(first_chunk),
+            can_end_sealed: context.kind == JobKind::Decrypt || demand.direction == Direction::Forward,
+        }));
+    }
     if !demand.accepts_damage {
         let (count, offset) = (neither.len() as u64, context.geometry.chunk_offset(first_chunk));
         return Err(InterruptCause::Damaged(Damage::InNeitherForm { count, first_chunk, offset }));
     }
     if demand.ends == Side::Sealed {
         // Plaintext that somebody changed will be sealed as it is; what should be sealed and does not open stays damaged.
-        let sealed = neither.iter().filter(|(_, form)| *form == Side::Sealed);
-        job.note_damage(&sealed.map(|(chunk, _)| *chunk).collect::<Vec<_>>());
+        job.note_damage(&sealed);
     }
     Ok(())
 }

@@ -1,0 +1,87 @@
+//! Interrupted jobs with a damaged chunk: no command may lead to where nothing goes on any more.
+
+#[macro_use]
+mod support;
+
+use pageseal::{
+    Control, Damage, DecryptOptions, EncryptOptions, JobError, JobReport, OpenError, ResumeOptions,
+    decrypt_in_place, encrypt_in_place, resume, rollback, verify,
+};
+use support::{
+    Keys, Snapshot, WINDOW, folder, interrupt_decrypt, interrupt_encrypt, read_at, write_at, write_content,
+};
+
+const CHUNK: u64 = 65_536;
+
+fn accepting(decrypt: bool) -> ResumeOptions {
+    ResumeOptions { accept_damage: true, decrypt, ..ResumeOptions::default() }
+}
+
+fn damage_of(result: Result<JobReport, JobError>, case: &str) -> Damage {
+    match result.expect_err(case) {
+        JobError::Open(OpenError::Damaged { damage, .. }) => damage,
+        other => panic!("{case}: {other:?}"),
+    }
+}
+
+fn flip(path: &std::path::Path, chunk: u64) {
+    let offset = chunk * CHUNK + 5;
+    let byte = read_at(path, offset, 1)[0];
+    write_at(path, offset, &[byte ^ 1]);
+}
+
+/// An encrypt with a sealed chunk that does not open cannot become plain again. It is not turned round then, which would be for
+/// good, and goes on to where all other chunks are whole.
+#[test]
+fn an_encrypt_with_a_damaged_chunk_is_not_turned_round() {
+    let (place, key_folder) = (folder(), folder());
+    let keys = Keys::new(key_folder.path());
+    let path = place.path().join("file");
+    write_content(&path, 8 * WINDOW, 3);
+    interrupt_encrypt(&path, &keys, &EncryptOptions::default());
+    flip(&path, 3);
+    let before = Snapshot::of(place.path());
+    for options in [ResumeOptions::default(), accepting(false)] {
+        let damage = damage_of(rollback(&path, &keys.identities(), &options, &Control::silent()), "rollback");
+        let expected =
+            Damage::CannotBeOpened { count: 1, first_chunk: 3, offset: 3 * CHUNK, can_end_sealed: true };
+        assert_eq!(damage, expected);
+        before.assert_unchanged(place.path(), "rollback");
+    }
+    // The way that the remedy names.
+    let damage =
+        damage_of(resume(&path, &keys.identities(), &accepting(false), &Control::silent()), "resume");
+    assert_eq!(damage, Damage::Chunk { chunk: 3, offset: 3 * CHUNK });
+    let sealed = place.path().join("file.sealed");
+    let found =
+        verify(&sealed, &keys.identities(), None, &Control::silent()).expect_err("one chunk is damaged");
+    assert!(matches!(found, OpenError::Damaged { damage: Damage::Chunk { chunk: 3, .. }, .. }), "{found:?}");
+    flip(&sealed, 3);
+    verify(&sealed, &keys.identities(), None, &Control::silent()).unwrap();
+}
+
+/// The same for a decrypt that cannot become plain: it is sealed again.
+#[test]
+fn a_decrypt_with_a_damaged_chunk_ends_sealed() {
+    let (place, key_folder) = (folder(), folder());
+    let keys = Keys::new(key_folder.path());
+    let path = place.path().join("file");
+    write_content(&path, 8 * WINDOW, 4);
+    let recipients = std::slice::from_ref(&keys.recipient);
+    encrypt_in_place(&path, recipients, &EncryptOptions::default(), &Control::silent()).unwrap();
+    let sealed = place.path().join("file.sealed");
+    let options = DecryptOptions { verify_first: false, ..DecryptOptions::default() };
+    interrupt_decrypt(&sealed, &keys, &options);
+    let last = 8 * WINDOW / CHUNK - 1;
+    flip(&sealed, last);
+    let before = Snapshot::of(place.path());
+    let result = resume(&sealed, &keys.identities(), &accepting(true), &Control::silent());
+    let damage = damage_of(result, "resume --decrypt");
+    assert!(matches!(damage, Damage::CannotBeOpened { count: 1, can_end_sealed: true, .. }), "{damage:?}");
+    before.assert_unchanged(place.path(), "resume --decrypt");
+    let damage =
+        damage_of(rollback(&sealed, &keys.identities(), &accepting(false), &Control::silent()), "rollback");
+    assert!(matches!(damage, Damage::Chunk { chunk, .. } if chunk == last), "{damage:?}");
+    flip(&sealed, last);
+    decrypt_in_place(&sealed, &keys.identities(), &DecryptOptions::default(), &Control::silent()).unwrap();
+}
