@@ -22,8 +22,8 @@ use support::{Keys, Recorder, WINDOW, digest, folder, names_in, set_len, write_a
 const LEN: u64 = 12 * WINDOW;
 
 struct Place {
-    folder: tempfile::TempDir,
-    _keys: tempfile::TempDir,
+    folder: support::Folder,
+    _keys: support::Folder,
     keys: Keys,
     plain: PathBuf,
     sealed: PathBuf,

@@ -21,8 +21,8 @@ use support::{
 const LEN: u64 = 7 * WINDOW + 70_001;
 
 struct Place {
-    folder: tempfile::TempDir,
-    _keys: tempfile::TempDir,
+    folder: support::Folder,
+    _keys: support::Folder,
     keys: Keys,
     plain: PathBuf,
     sealed: PathBuf,

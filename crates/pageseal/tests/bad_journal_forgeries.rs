@@ -14,15 +14,17 @@ use pageseal::{
 use pageseal_format::journal::{
     HEADER_LEN, KEY_AREA_OFFSET, PHASE_OFFSETS, RING_OFFSET, SLOT_AREA_COPY_OFFSET, SUPERBLOCK_COPY_OFFSET,
 };
-use support::{Generator, Keys, Recorder, WINDOW, digest, fix_checksum, folder, write_content};
+use support::{
+    Generator, Keys, Recorder, WINDOW, copy_as_killed, digest, fix_checksum, folder, write_content,
+};
 
-/// Windows 1 to 3. In the image the first two are stored and not settled; the third waits for room in the ring.
+/// Windows 1 to 3. In the image the first two are being stored and not settled; the third waits for room in the ring.
 const LEN: u64 = 3 * WINDOW - 30_000;
 
 /// A file and its journal as a kill leaves them.
 struct Image {
-    folder: tempfile::TempDir,
-    _elsewhere: tempfile::TempDir,
+    folder: support::Folder,
+    _elsewhere: support::Folder,
     identities: Identities,
     file: PathBuf,
     journal: PathBuf,
@@ -42,10 +44,8 @@ impl Image {
         let (file, journal) = (folder.path().join("file"), folder.path().join("file.pageseal-journal"));
         let (to_file, to_journal, from) = (file.clone(), journal.clone(), original.clone());
         let recorder = Recorder::at_first_window(move || {
-            // Time for the other stages to come to rest: they wait for the window that this call is about.
-            std::thread::sleep(std::time::Duration::from_millis(300));
-            fs::copy(&from, to_file).unwrap();
-            fs::copy(from.with_file_name("file.pageseal-journal"), to_journal).unwrap();
+            let from_journal = from.with_file_name("file.pageseal-journal");
+            copy_as_killed([&from, &from_journal], [&to_file, &to_journal], 2);
         });
         let options =
             EncryptOptions { io, resilience, job_key: JobKeyMode::Disk, ..EncryptOptions::default() };

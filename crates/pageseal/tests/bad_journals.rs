@@ -16,8 +16,8 @@ use support::{Keys, WINDOW, digest, folder, interrupt_decrypt, interrupt_encrypt
 const LEN: u64 = 7 * WINDOW + 5000;
 
 struct Place {
-    folder: tempfile::TempDir,
-    _keys: tempfile::TempDir,
+    folder: support::Folder,
+    _keys: support::Folder,
     keys: Keys,
     identities: Identities,
 }

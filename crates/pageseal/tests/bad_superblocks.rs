@@ -14,8 +14,8 @@ use support::{Keys, digest, fix_checksum, folder, layout, read_at, sealed_file, 
 const LEN: u64 = 2 * 65536 + 77;
 
 struct Victim {
-    folder: tempfile::TempDir,
-    key_folder: tempfile::TempDir,
+    folder: support::Folder,
+    key_folder: support::Folder,
     keys: Keys,
     identities: Identities,
     sealed: PathBuf,

@@ -16,8 +16,8 @@ use support::{Keys, digest, folder, names_in, sealed_file, skip, succeeds, write
 const LEN: u64 = 200_000;
 
 struct Place {
-    folder: tempfile::TempDir,
-    elsewhere: tempfile::TempDir,
+    folder: support::Folder,
+    elsewhere: support::Folder,
     keys: Keys,
     identities: Identities,
 }

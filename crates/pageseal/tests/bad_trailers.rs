@@ -15,8 +15,8 @@ use support::{Keys, digest, flip, folder, layout, read_at, sealed_file, set_len,
 const LEN: u64 = 5 * 65536 + 123;
 
 struct Place {
-    folder: tempfile::TempDir,
-    elsewhere: tempfile::TempDir,
+    folder: support::Folder,
+    elsewhere: support::Folder,
     keys: Keys,
     identities: Identities,
 }

@@ -20,7 +20,7 @@ const MIB: u64 = 1 << 20;
 
 struct Place {
     mount: Mount,
-    _key_folder: tempfile::TempDir,
+    _key_folder: support::Folder,
     keys: Keys,
 }
 

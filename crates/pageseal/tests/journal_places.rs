@@ -17,8 +17,8 @@ use support::{Keys, Recorder, WINDOW, digest, folder, interrupt_encrypt, layout,
 const LEN: u64 = 7 * WINDOW + 5000;
 
 struct Place {
-    folder: tempfile::TempDir,
-    elsewhere: tempfile::TempDir,
+    folder: support::Folder,
+    elsewhere: support::Folder,
     keys: Keys,
     file: PathBuf,
     content: [u8; 32],

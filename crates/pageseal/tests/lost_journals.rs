@@ -18,8 +18,8 @@ use support::{
 const LEN: u64 = 5 * WINDOW + 123;
 
 struct Place {
-    folder: tempfile::TempDir,
-    _elsewhere: tempfile::TempDir,
+    folder: support::Folder,
+    _elsewhere: support::Folder,
     keys: Keys,
     sealed: PathBuf,
     content: [u8; 32],

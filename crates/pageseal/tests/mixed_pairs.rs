@@ -52,8 +52,8 @@ struct Moment {
 }
 
 struct Life {
-    folder: tempfile::TempDir,
-    _keys: tempfile::TempDir,
+    folder: support::Folder,
+    _keys: support::Folder,
     identities: Identities,
     file: PathBuf,
     journal: PathBuf,

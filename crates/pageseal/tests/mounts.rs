@@ -17,7 +17,7 @@ use support::{Keys, Recorder, Snapshot, WINDOW, digest, folder, skip, succeeds, 
 
 /// An image of a file system, mounted below a folder.
 struct Image {
-    folder: tempfile::TempDir,
+    folder: support::Folder,
     at: PathBuf,
     keys: Keys,
 }

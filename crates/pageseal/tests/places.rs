@@ -39,7 +39,7 @@ const fn with(resilience: ResilienceChoice) -> EncryptOptions {
 }
 
 struct User {
-    folder: tempfile::TempDir,
+    folder: support::Folder,
     keys: Keys,
 }
 

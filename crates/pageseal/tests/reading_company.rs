@@ -20,8 +20,8 @@ use support::{
 const LEN: u64 = 12 * WINDOW;
 
 struct Place {
-    folder: tempfile::TempDir,
-    out: tempfile::TempDir,
+    folder: support::Folder,
+    out: support::Folder,
     keys: Arc<Keys>,
     plain: PathBuf,
 }

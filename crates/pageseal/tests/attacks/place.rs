@@ -27,8 +27,8 @@ pub enum Command {
 pub use Command::{Decrypt, Encrypt, Resume, ResumeDecrypt, Rollback, Verify};
 
 pub struct Place {
-    folder: tempfile::TempDir,
-    elsewhere: tempfile::TempDir,
+    folder: crate::support::Folder,
+    elsewhere: crate::support::Folder,
     pub keys: Keys,
     pub identities: Identities,
 }

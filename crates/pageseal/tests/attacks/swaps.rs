@@ -6,7 +6,7 @@ use pageseal::ErrorClass::{Damaged, Refused};
 use pageseal_format::journal::{RING_OFFSET, SLOT_AREA_COPY_OFFSET};
 
 use crate::place::{Decrypt, Encrypt, LEN, Place, Resume, Rollback, Verify};
-use crate::support::{Recorder, digest, layout, read_at, write_at};
+use crate::support::{Recorder, copy_as_killed, digest, layout, read_at, write_at};
 
 /// The slots of a file that the same person can open: they would give the key of the other file.
 #[test]
@@ -64,10 +64,7 @@ fn with_windows_in_flight(place: &Place) -> (Vec<u8>, Vec<u8>) {
     let copies = to.clone();
     let journal = place.journal();
     let recorder = Recorder::at_first_window(move || {
-        // Time for the other stages to come to rest: they wait for the window that this call is about.
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        fs::copy(&from, &copies[0]).unwrap();
-        fs::copy(&journal, &copies[1]).unwrap();
+        copy_as_killed([&from, &journal], [&copies[0], &copies[1]], 2);
     });
     let options = pageseal::EncryptOptions { job_key: pageseal::JobKeyMode::None, ..Default::default() };
     let recipients = std::slice::from_ref(&place.keys.recipient);

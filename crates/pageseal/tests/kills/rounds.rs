@@ -133,7 +133,7 @@ struct Bench {
     seed: u64,
     generator: Generator,
     keys: Keys,
-    _keys_folder: TempDir,
+    _keys_folder: support::Folder,
     /// Stands for `$XDG_RUNTIME_DIR`, so that nobody else's job keys are seen.
     runtime: TempDir,
     paces: HashMap<(&'static str, usize), Pace>,

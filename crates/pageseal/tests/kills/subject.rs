@@ -10,7 +10,6 @@ use pageseal::{
 };
 use pageseal_format::{Geometry, Limits};
 use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
 use super::support::{self, Keys, digest, names_in, write_content};
 
@@ -19,7 +18,7 @@ const CHUNK_LOG2: u8 = 16;
 
 /// The file, alone in a folder.
 pub struct Subject {
-    folder: TempDir,
+    folder: support::Folder,
     pub plain: PathBuf,
     pub sealed: PathBuf,
     pub journal: PathBuf,

@@ -5,12 +5,14 @@ pub mod mount;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pageseal::{
     Identities, IdentitySource, KeyError, Passphrase, PassphrasePrompt, Recipient, generate_identity,
 };
+use pageseal_format::journal::RING_OFFSET;
 pub use pageseal_testkit::Generator;
 use sha2::{Digest, Sha256};
 
@@ -43,8 +45,41 @@ impl Keys {
 }
 
 /// A folder on the file system of the build, which is a disk and not tmpfs.
-pub fn folder() -> tempfile::TempDir {
-    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+pub fn folder() -> Folder {
+    Folder(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap())
+}
+
+/// A folder that is removed with the test, and with it the job keys of the jobs whose journals are in it then.
+#[derive(Debug)]
+pub struct Folder(tempfile::TempDir);
+
+impl Deref for Folder {
+    type Target = tempfile::TempDir;
+
+    fn deref(&self) -> &tempfile::TempDir {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        forget_job_keys(self.path());
+    }
+}
+
+/// Removes the job keys of the jobs whose journals are in a folder, by whatever name.
+pub fn forget_job_keys(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let is_journal = || {
+            let mut start = [0; 32];
+            File::open(entry.path())?.read_exact(&mut start)?;
+            std::io::Result::Ok(start.starts_with(b"PGSLJRNL"))
+        };
+        if is_file && is_journal().unwrap_or(false) {
+            let _ = runtime_job_key(&entry.path()).map(fs::remove_file);
+        }
+    }
 }
 
 /// Writes `len` bytes of content that depends on `seed` and returns their SHA-256.
@@ -278,6 +313,23 @@ pub fn interrupt_encrypt(path: &Path, keys: &Keys, options: &pageseal::EncryptOp
     let recipients = std::slice::from_ref(&keys.recipient);
     let error = pageseal::encrypt_in_place(path, recipients, options, &control).expect_err("was stopped");
     journal_of_stopped(error, pageseal::JobKind::Encrypt)
+}
+
+/// Copies the file and the journal of a job as a kill would leave them, when the journal has so many records. To be called by the
+/// job itself, when a window is settled, so that no more of them come than are wanted. What is in flight may be copied in any
+/// mixture; a record that came meanwhile would speak of more than was copied.
+pub fn copy_as_killed([file, journal]: [&Path; 2], [to_file, to_journal]: [&Path; 2], records: usize) {
+    loop {
+        let before = fs::read(journal).unwrap();
+        fs::copy(file, to_file).unwrap();
+        let after = fs::read(journal).unwrap();
+        let stride = u64::from_le_bytes(after[72..80].try_into().unwrap()) as usize;
+        let slots = after[RING_OFFSET as usize..].chunks(stride);
+        if before == after && slots.filter(|slot| slot.starts_with(b"PGSLWIND")).count() >= records {
+            return fs::write(to_journal, after).unwrap();
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// Opens `path` until the first window is settled, then stops it as Ctrl-C does. Returns where the journal lies.

@@ -9,7 +9,7 @@ use super::{folder, skip, succeeds};
 
 /// A small file system that is unmounted when dropped.
 pub struct Mount {
-    folder: tempfile::TempDir,
+    folder: super::Folder,
     /// Where it is mounted.
     pub at: PathBuf,
     _alone: MutexGuard<'static, ()>,
@@ -88,7 +88,7 @@ impl Mount {
 
     fn if_mounted(
         mounted: bool,
-        folder: tempfile::TempDir,
+        folder: super::Folder,
         at: PathBuf,
         alone: MutexGuard<'static, ()>,
     ) -> Option<Self> {
@@ -126,6 +126,7 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
+        super::forget_job_keys(&self.at);
         // Lazily, so that nothing stays mounted even when a failed test has a file open.
         let path = self.at.to_str().unwrap_or_default();
         let gone = succeeds("umount", &[path]) || succeeds("umount", &["-l", path]);
