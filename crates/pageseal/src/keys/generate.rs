@@ -1,10 +1,14 @@
 //! New identities, in the layout of `age-keygen`.
 
 use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use age::secrecy::{ExposeSecret, SecretString};
 use age::x25519;
+use pageseal_storage::durability::sync_all;
+use pageseal_storage::{Directory, RealDirectory};
 use zeroize::Zeroizing;
 
 use super::rfc3339::rfc3339_utc;
@@ -50,6 +54,21 @@ impl GeneratedIdentity {
         let mut contents = Zeroizing::new(String::with_capacity(len));
         parts.iter().for_each(|part| contents.push_str(part));
         contents
+    }
+
+    /// Writes a new identity file that its owner alone can read. It has its name only when it is whole and durable, since
+    /// files may be sealed for it at once.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] if something has the name; those of the system. No name is left then, or if
+    /// only making it durable failed, one of a whole file.
+    pub fn write_new_file(&self, path: &Path) -> io::Result<()> {
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let folder = RealDirectory::open(path.parent().unwrap_or(Path::new("")))?;
+        let mut file = folder.create_unnamed()?;
+        file.write_all(self.file_contents().as_bytes())?;
+        sync_all(&file)?;
+        folder.publish(&file, name)
     }
 }
 

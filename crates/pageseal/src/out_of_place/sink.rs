@@ -9,6 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 
 use pageseal_storage::attributes::FileAttributes;
 use pageseal_storage::directory::{Directory, RealDirectory};
+use pageseal_storage::durability::sync_all;
 use pageseal_storage::standard_streams;
 use pageseal_storage::write_back::WriteBehind;
 
@@ -147,7 +148,7 @@ impl Sink {
             control.progress.notice(&Notice::AttributeLost { attribute: failure.to_string() });
         }
         let failed = |source| Refusal::Output { path: path.clone(), source };
-        file.sync_all().map_err(failed)?;
+        sync_all(&file).map_err(failed)?;
         behind.finish(&file);
         directory.publish(&file, &names.given).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Refusal::TargetExists { path: path.clone() },
