@@ -514,9 +514,16 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         // What lies behind may be somebody's, and it may be another file after all.
         Damage::Length { found_bytes, expected_bytes } if found_bytes > expected_bytes => format!(
             "if {} bytes were appended to it during the job, keep them with `tail -c +{} {file} > APPENDED`, cut them off with \
-             `truncate -s {expected_bytes} {file}`, and run this again; else find the journal and the file of the same moment",
+             `truncate -s {expected_bytes} {file}`, and {}; else find the journal and the file of the same moment",
             found_bytes - expected_bytes,
-            expected_bytes + 1
+            expected_bytes + 1,
+            match situation.command {
+                "resume" | "rollback" => "run this again".into(),
+                command => {
+                    let kind = if command == "decrypt" { JobKind::Decrypt } else { JobKind::Encrypt };
+                    format!("run {} to go on or {} to undo", situation.resume(kind, path), situation.rollback(path))
+                }
+            }
         ),
         Damage::NotAsClaimed { .. } | Damage::Length { .. } => {
             "find the journal and the file of the same moment (was one of them copied or restored?)".into()
