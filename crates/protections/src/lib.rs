@@ -55,7 +55,8 @@ pub enum Protection {
     LinkBeforeUnlink,
     /// Whether a journal is of the file's own time is asked before its windows in flight are settled; off: after.
     AskBeforeSettling,
-    /// Where the sync of a file does not make its inode durable, the file system is synced; off: the file alone.
+    /// Where the sync of a file does not make its inode durable, the file system is synced, and what is reserved is written; off:
+    /// the file alone is synced.
     FileSystemSync,
 }
 

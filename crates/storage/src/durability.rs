@@ -91,11 +91,11 @@ pub fn sync_all(file: impl AsFd) -> io::Result<()> {
 fn needs_file_system(file: impl AsFd) -> bool {
     let is_ext4 = FileSystemKind::of(&file).is_ok_and(|kind| kind == FileSystemKind::Ext4);
     let has_journal = || ext4_has_journal(&file).or_else(|| Some(Ext4Features::of(&file)?.has_journal));
-    is_ext4 && has_journal() != Some(true)
+    is_on(Protection::FileSystemSync) && is_ext4 && has_journal() != Some(true)
 }
 
 fn sync_file_system(file: BorrowedFd<'_>) -> io::Result<()> {
-    if is_on(Protection::FileSystemSync) { Ok(syncfs(file)?) } else { Ok(()) }
+    Ok(syncfs(file)?)
 }
 
 #[cfg(test)]
