@@ -206,7 +206,7 @@ fn the_reference_reader_refuses_what_is_malformed() {
 }
 
 /// Variants that no file can cause, each with the reason.
-const NOT_BY_BYTES: [(&str, &str, &[&str]); 3] = [
+const NOT_BY_BYTES: [(&str, &str, &[&str]); 4] = [
     (
         "FormatError",
         "slices are cut to measure by the caller; the last two are of the encoder",
@@ -216,6 +216,11 @@ const NOT_BY_BYTES: [(&str, &str, &[&str]); 3] = [
         "Damage",
         "takes two texts with one 128-bit MAC; the journal's absence is no malformation",
         &["Ambiguous", "JournalMissing"],
+    ),
+    (
+        "Damage",
+        "the vectors want one answer of resume and rollback, and this is that of one of them: damaged_interruptions.rs",
+        &["CannotBeOpened"],
     ),
     (
         "JournalError",
