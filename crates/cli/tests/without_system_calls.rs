@@ -19,10 +19,14 @@ const IO_URING_SETUP: i64 = 425;
 const IO_URING_ENTER: i64 = 426;
 const IO_URING_REGISTER: i64 = 427;
 const MADVISE: i64 = if cfg!(target_arch = "x86_64") { 28 } else { 233 };
+const FALLOCATE: i64 = if cfg!(target_arch = "x86_64") { 285 } else { 47 };
+/// `FALLOC_FL_KEEP_SIZE`.
+const KEEP_SIZE: u64 = 1;
 /// `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE`.
 const POPULATE: [u64; 2] = [22, 23];
 const EPERM: u32 = 1;
 const EINVAL: u32 = 22;
+const EOPNOTSUPP: u32 = 95;
 
 /// Runs the command where a call with one of these rules' arguments fails with `errno`. `None` where there are no filters, as under some
 /// emulators.
@@ -131,5 +135,22 @@ fn pages_are_faulted_in_where_they_cannot_be_brought_in() {
         let bench = run_on_older_kernel(&folder, &measured).expect("a filter as before");
         assert_eq!(code(&bench), 0, "{measured:?}: {}", stderr(&bench));
     }
+    assert!(folder.read("a.bin") == original);
+}
+
+/// As on NFS 4.2, which reserves space only by making the file longer: what was made longer so is not taken for somebody else's.
+#[test]
+fn files_grow_where_space_cannot_be_reserved_behind_their_end() {
+    let (folder, recipient) = Folder::with_key();
+    let original = content(1_000_001);
+    folder.write("a.bin", &original);
+    let keeps = SeccompCondition::new(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, KEEP_SIZE).unwrap();
+    let rules = vec![SeccompRule::new(vec![keeps]).unwrap()];
+    let encrypt = ["encrypt", "-q", "-r", &recipient, "a.bin"];
+    let Some(sealed) = run_without(FALLOCATE, rules, EOPNOTSUPP, &folder, &encrypt) else {
+        return skip("a filter for system calls");
+    };
+    assert_eq!(code(&sealed), 0, "{}", stderr(&sealed));
+    folder.succeed(["decrypt", "-q", "-i", "key.txt", "a.bin.sealed"]);
     assert!(folder.read("a.bin") == original);
 }

@@ -89,7 +89,8 @@ fn grow(file: &File, from: u64, end: u64, growth: Growth) -> io::Result<()> {
             Err(error) if is_unsupported(&error) => write_zeros(file, from, end),
             reserved => reserved,
         },
-        Growth::Appended { .. } => match allocate_in_one_of(file, &range) {
+        // Never by the plain mode, which makes the file longer: then nobody could tell who did. What is written has its space.
+        Growth::Appended { .. } => match allocate(file, FallocateFlags::KEEP_SIZE, from, end - from) {
             Err(error) if !is_unsupported(&error) => Err(error),
             _ => append_zeros(file, from, end),
         },
