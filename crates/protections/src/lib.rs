@@ -58,11 +58,15 @@ pub enum Protection {
     /// Where the sync of a file does not make its inode durable, the file system is synced, and what is reserved is written; off:
     /// the file alone is synced.
     FileSystemSync,
+    /// A resumed encrypt makes the file longer from the length that was looked at; off: from wherever its end is by then.
+    GrowAtEnd,
+    /// The length is looked at right before a trailer is cut off; off: whatever lies there is.
+    LengthBeforeCut,
 }
 
 impl Protection {
     /// All of them.
-    pub const ALL: [Protection; 21] = [
+    pub const ALL: [Protection; 23] = [
         Protection::JournalFlush,
         Protection::TokenOrder,
         Protection::RingReuse,
@@ -84,6 +88,8 @@ impl Protection {
         Protection::LinkBeforeUnlink,
         Protection::AskBeforeSettling,
         Protection::FileSystemSync,
+        Protection::GrowAtEnd,
+        Protection::LengthBeforeCut,
     ];
 
     /// The name that [`VARIABLE`] takes.
@@ -111,6 +117,8 @@ impl Protection {
             Protection::LinkBeforeUnlink => "link-before-unlink",
             Protection::AskBeforeSettling => "ask-before-settling",
             Protection::FileSystemSync => "file-system-sync",
+            Protection::GrowAtEnd => "grow-at-end",
+            Protection::LengthBeforeCut => "length-before-cut",
         }
     }
 }

@@ -136,17 +136,17 @@ impl ActiveJob {
     pub(crate) fn rest(&mut self, direction: Direction, mark: &SettledMark) -> Result<(), InterruptCause> {
         match self.context.sides(direction).1 {
             Side::Sealed => {
+                self.context.check_length()?;
                 finish::write_superblocks(&*self.context.data, &self.resting, &self.context.keys)?
             }
             Side::Plain => {
-                let (data, len) = (Arc::clone(&self.context.data), self.context.geometry.data_len());
                 if !is_on(Protection::TruncateOrder) {
-                    finish::truncate(&*data, &self.context.geometry)?;
+                    finish::truncate(&self.context)?;
                 }
                 self.set_phase(Phase::Truncating, direction, true, mark)?;
-                finish::truncate(&*data, &self.context.geometry)?;
+                finish::truncate(&self.context)?;
                 if self.header.holes_flagged {
-                    finish::empty_holes(&*data, len);
+                    finish::empty_holes(&*self.context.data, self.context.geometry.data_len());
                 }
             }
         }

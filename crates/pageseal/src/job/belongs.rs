@@ -12,6 +12,8 @@ use crate::sealed::{FoundSuperblock, check_macs};
 use crate::target::Target;
 
 /// Whether the file is the one that the journal speaks of, in a state that its phase allows. Reads only.
+///
+/// Returns the length that was looked at, in bytes. Whatever lies behind it came later, and is somebody else's.
 pub(super) fn check_belongs(
     target: &Target,
     place: &JournalPlace,
@@ -19,7 +21,7 @@ pub(super) fn check_belongs(
     header: &JournalHeader,
     phase: &PhaseRecord,
     unlocked: &Unlocked,
-) -> Result<(), JobError> {
+) -> Result<u64, JobError> {
     let geometry = &header.geometry;
     let unreadable = |source| OpenError::Io { path: target.path.clone(), offset: 0, source };
     let len = data.len().map_err(unreadable)?;
@@ -35,17 +37,14 @@ pub(super) fn check_belongs(
         return Err(OpenError::Damaged { path: target.path.clone(), damage }.into());
     }
     if growing {
-        return check_trailer_is_ours(target, place, data, len, header.inode, unlocked);
-    }
-    if len == plain_len {
+        check_trailer_is_ours(target, place, data, len, header.inode, unlocked)?;
+    } else if len > plain_len {
+        check_superblocks(target, place, data, header, phase, unlocked)?;
+    } else if header.inode != target.identity.inode {
         // The trailer is cut off already, so again nothing in the file names the job.
-        return if header.inode == target.identity.inode {
-            Ok(())
-        } else {
-            Err(Refusal::ForeignJournal { journal: place.path.clone() }.into())
-        };
+        return Err(Refusal::ForeignJournal { journal: place.path.clone() }.into());
     }
-    check_superblocks(target, place, data, header, phase, unlocked)
+    Ok(len)
 }
 
 /// Whether no chunk was ever converted, because the encrypt had not written its trailer yet: when it was stopped, or when it was

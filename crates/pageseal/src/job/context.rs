@@ -47,7 +47,7 @@ pub(crate) enum Keeps {
 pub(crate) struct JobContext {
     pub(crate) path: PathBuf,
     pub(crate) data: Arc<dyn Storage>,
-    /// Length of the file while the job runs: with trailer.
+    /// Length of the file, in bytes, as the job knows it: with trailer from RUNNING on. Another one is somebody else's doing.
     pub(crate) running_len: u64,
     pub(crate) geometry: Geometry,
     pub(crate) keys: Arc<DerivedKeys>,
@@ -130,12 +130,17 @@ impl JobContext {
     /// Notices what others do to the file. Content is compared chunk by chunk when it is stored; this finds a change of
     /// length and a writer that has closed the file again.
     pub(crate) fn check_undisturbed(&self) -> Result<(), InterruptCause> {
-        let len = self.data.len().map_err(|source| io_cause("reading the length", 0, source))?;
-        if len != self.running_len {
-            let what = format!("its length became {len} bytes, it was {}", self.running_len);
-            return Err(InterruptCause::ChangedByOthers { what });
-        }
+        self.check_length()?;
         self.check_no_writer()
+    }
+
+    /// Notices that somebody else has appended to the file, or cut it.
+    pub(crate) fn check_length(&self) -> Result<(), InterruptCause> {
+        let len = self.data.len().map_err(|source| io_cause("reading the length", 0, source))?;
+        match len == self.running_len {
+            true => Ok(()),
+            false => Err(another_length(len, self.running_len)),
+        }
     }
 
     /// Notices a writer that has closed the file again.
@@ -188,6 +193,12 @@ pub(crate) fn find_holes(
         offset = hole.end.next_multiple_of(chunk_len);
     }
     Ok(ranges)
+}
+
+/// Somebody else has appended to the file, or cut it.
+pub(crate) fn another_length(found: u64, expected: u64) -> InterruptCause {
+    let what = format!("its length became {found} bytes, it was {expected}");
+    InterruptCause::ChangedByOthers { what }
 }
 
 /// The step that makes the file's data durable.

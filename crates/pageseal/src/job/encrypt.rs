@@ -9,6 +9,7 @@ use pageseal_crypto::Suite;
 use pageseal_format::journal::{Direction, HEADER_LEN, JobKind, JournalHeader, KeyArea, Phase};
 use pageseal_format::limits::{MAX_DATA_LEN, SLOT_AREA_LEN, SUPERBLOCK_LEN};
 use pageseal_format::{FileState, Geometry, Limits, SlotArea, Superblock, labels, trailer_candidates};
+use pageseal_protections::{Protection, is_on};
 use pageseal_storage::{FileSystemKind, Medium, Storage, StorageError};
 
 use super::active::{ActiveJob, JournalPlace};
@@ -17,7 +18,7 @@ use super::begin::{
     make_old_content_durable, make_slots, random_id, refuse_beyond_size_limit, storage, take_back_journal,
 };
 use super::caches::Caches;
-use super::context::{Holes, find_holes, io_cause};
+use super::context::{Holes, another_length, find_holes, io_cause};
 use super::journal_file::{journal_place, journal_place_of};
 use super::plan::{Plan, Reasons, check_choices, kept_window_len, plan};
 use super::store_choice::{Reads, choose_store, prepare_store};
@@ -370,11 +371,22 @@ pub(crate) fn grow(job: &mut ActiveJob, slots: &[u8]) -> Result<(), InterruptCau
     let data = &job.context.data;
     let start = needed_from(job);
     let sealed_len = geometry.sealed_len();
-    let reserved = data.len().and_then(|len| match len < sealed_len {
-        true => data.grow(start, len, sealed_len),
+    // What came behind the length that was looked at stays where it is.
+    let looked_at = if is_on(Protection::GrowAtEnd) {
+        job.context.check_length()?;
+        job.context.running_len
+    } else {
+        data.len().map_err(|source| io_cause("reading the length", 0, source))?
+    };
+    let reserved = match looked_at < sealed_len {
+        true => data.grow(start, looked_at, sealed_len),
         false => data.reserve(start, sealed_len - start),
-    });
-    reserved.map_err(|source| io_cause("reserving space", geometry.data_len(), source))?;
+    };
+    reserved.map_err(|source| match StorageError::of(&source) {
+        Some(&StorageError::Appended { expected, found }) => another_length(found, expected),
+        _ => io_cause("reserving space", geometry.data_len(), source),
+    })?;
+    job.context.running_len = sealed_len;
     // A mapping of somebody else may have left bytes beyond the old end in the page; they must be zero.
     zero(&**data, geometry.data_len(), geometry.trailer_offset())?;
     let table_used = geometry.table_entry_offset(geometry.chunk_count() - 1) + 64;

@@ -12,7 +12,7 @@ use pageseal_storage::{FileIdentity, Folder, Storage};
 
 use super::active::{ActiveJob, JournalPlace};
 use super::begin::journal_io;
-use super::context::{SYNCING, io_cause};
+use super::context::{JobContext, SYNCING, another_length, io_cause};
 use super::job_key;
 use crate::control::{Control, Notice};
 use crate::error::{InterruptCause, JobError, OpenError};
@@ -68,13 +68,12 @@ fn is_torn(data: &dyn Storage, geometry: &Geometry, offset: u64) -> Result<bool,
 
 /// Cuts the trailer off. The caller has made the phase TRUNCATING durable. The length is looked at right before that: what
 /// somebody else has appended would be cut off, too.
-pub(crate) fn truncate(data: &dyn Storage, geometry: &Geometry) -> Result<(), InterruptCause> {
-    let data_len = geometry.data_len();
+pub(crate) fn truncate(context: &JobContext) -> Result<(), InterruptCause> {
+    let (data, data_len) = (&*context.data, context.geometry.data_len());
     let len = data.len().map_err(|source| io_cause("asking for the length", data_len, source))?;
-    // Before its trailer is whole, an encrypt can be undone from any length in between.
-    if !(data_len..=geometry.sealed_len()).contains(&len) {
-        let what = format!("it is {len} bytes long, not {}", geometry.sealed_len());
-        return Err(InterruptCause::ChangedByOthers { what });
+    // Before its trailer is whole, an encrypt can be undone from any length in between; a cut may be done already.
+    if len != context.running_len && len != data_len && is_on(Protection::LengthBeforeCut) {
+        return Err(another_length(len, context.running_len));
     }
     data.set_len(data_len).map_err(|source| io_cause("truncating", data_len, source))?;
     data.sync_all().map_err(|source| io_cause("syncing the truncation", data_len, source))

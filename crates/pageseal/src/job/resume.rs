@@ -144,7 +144,7 @@ pub(crate) fn continue_on(
     let reason = if is_another { RECOVERS_THROUGH_CACHE } else { &target.store_reason };
     control.progress.access(io.name(), reason);
     let workers = Workers::start(options.threads, header.geometry.chunk_len_bytes(), &*target.surroundings)?;
-    check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
+    let found_len = check_belongs(&target, &place, &*target.data, &header, &phase, &unlocked)?;
     // The run that made the journal may have been killed between giving it its name and making that durable.
     place.folder.sync().map_err(|source| OpenError::Io { path: place.path.clone(), offset: 0, source })?;
     let data = storage(io, &mut target, header.geometry.data_len()).map_err(|source| OpenError::Io {
@@ -154,11 +154,8 @@ pub(crate) fn continue_on(
     })?;
     let time_is_ours = is_time_of_job(target.modified, &header, &unlocked.replay, journal_modified);
     let mut context = context(&mut target, data, &header, unlocked.keys, workers);
-    context.running_len = context.data.len().map_err(|source| OpenError::Io {
-        path: context.path.clone(),
-        offset: 0,
-        source,
-    })?;
+    // Not asked anew: what somebody appends from here on is not the job's, to write over or to cut off.
+    context.running_len = found_len;
     let job = ActiveJob {
         context,
         journal: unlocked.journal,
@@ -325,7 +322,6 @@ fn go_through_phases(
                 JobKind::Encrypt => encrypt::grow(job, slots)?,
                 JobKind::Decrypt => decrypt::mark_running(job)?,
             }
-            job.context.running_len = job.context.geometry.sealed_len();
             return Ok(match wish {
                 Wish::Forward => Next::Run(Direction::Forward, start),
                 Wish::Backward => reverse(job, start)?,

@@ -61,7 +61,10 @@ impl Mutations {
 /// The runs that a protection is for; the others need not be played.
 fn runs_for(protection: Protection) -> &'static [&'static str] {
     match protection {
-        Protection::TileRecheck | Protection::NonceRule => &["--only", "meddling"],
+        Protection::TileRecheck
+        | Protection::NonceRule
+        | Protection::GrowAtEnd
+        | Protection::LengthBeforeCut => &["--only", "meddling"],
         Protection::RestoreOnRecovery | Protection::SayLost => &["--only", "faults"],
         Protection::AskBeforeSettling => &["--only", "pairs"],
         _ => &["--only", "crashes"],

@@ -7,13 +7,21 @@ use super::site::{Keys, PLAIN, SEALED, Site};
 use super::start::Start;
 use super::tally::Tally;
 use crate::Generator;
-use crate::disk::{FOREIGN, Fault, Meddling};
+use crate::disk::{APPENDED, FOREIGN, Fault, ForeignWrite, Meddling};
 
 /// After somebody wrote, the power goes at each of so many operations.
 const SOON: u64 = 10;
 /// Rounds where the content is read twice, and only the second reading is compared with a record: between the two is the place to
 /// meddle, and it is seldom hit.
 const ROUNDS: u64 = 24;
+/// Jobs in each seed that are killed and then gone on with while somebody appends.
+const CONTINUED: u64 = 4;
+/// Operations within which an encrypt has grown its file and written its trailer.
+const GROWING: u64 = 60;
+/// Operations within which a run that goes on from there has grown the file or cut it.
+const CONTINUING: u64 = 40;
+/// Operations between the name of an encrypt's journal and the growth of its file, about.
+const UNGROWN: u64 = 4;
 /// Runs after the first.
 const MOST_RUNS: u64 = 4;
 
@@ -33,6 +41,87 @@ pub fn play(start: &Start, keys: &Keys, tally: &Tally) -> Result<(), String> {
     let reads_twice = cell.store == Store::Buffered && cell.resilience == Survives::Checksum;
     for _ in 0..if reads_twice { ROUNDS } else { 1 } {
         play_one(start, keys, tally, &mut generator, seed, operations)?;
+    }
+    let first = first_with_journal(start, keys, seed, operations)?;
+    for _ in 0..CONTINUED {
+        let killed_at = match generator.below(4) {
+            0 => 1 + generator.below(operations),
+            1 => 1 + generator.below(operations.min(GROWING)),
+            _ => first + generator.below(UNGROWN),
+        };
+        play_continued(start, keys, tally, &mut generator, seed, killed_at)?;
+    }
+    Ok(())
+}
+
+/// The first operation at which a kill leaves a journal.
+fn first_with_journal(start: &Start, keys: &Keys, seed: u64, operations: u64) -> Result<u64, String> {
+    let (mut none, mut some) = (0, operations);
+    while some - none > 1 {
+        let middle = none.midpoint(some);
+        match killed(start, keys, seed, middle)?.has_journal() {
+            true => some = middle,
+            false => none = middle,
+        }
+    }
+    Ok(some)
+}
+
+fn killed<'k>(start: &Start, keys: &'k Keys, seed: u64, at: u64) -> Result<Site<'k>, String> {
+    let mut site = start.site(keys, seed);
+    site.disk.fail_at(at, Fault::Kill);
+    Protected::run(|| Ok(site.run().is_ok()))?;
+    site.come_back(Fault::Kill);
+    Ok(site)
+}
+
+/// A job is killed, mostly early, when its file has no trailer yet; and somebody appends while it is gone on with or undone.
+fn play_continued(
+    start: &Start,
+    keys: &Keys,
+    tally: &Tally,
+    generator: &mut Generator,
+    seed: u64,
+    killed_at: u64,
+) -> Result<(), String> {
+    let mut site = killed(start, keys, seed, killed_at)?;
+    if !site.has_journal() {
+        return Ok(());
+    }
+    let at = 1 + generator.below(CONTINUING);
+    let back = generator.below(2) == 0;
+    let what = |error| {
+        let direction = if back { "undone" } else { "gone on with" };
+        format!("killed at {killed_at}, appended before operation {at} when it was {direction}: {error}")
+    };
+    let result = Protected::run(|| {
+        site.disk.fail_at(at, Fault::Meddling(Meddling::Append));
+        let _ = site.go_on(back, &pageseal::Control::silent());
+        check_appended(&site)?;
+        site.come_back(Fault::Kill);
+        find_whole(&site, Meddling::Append, 0, generator)
+    });
+    result.map_err(what)?;
+    tally.count_meddled();
+    Ok(())
+}
+
+/// What was appended is where it was, or in what the file opens to.
+fn check_appended(site: &Site<'_>) -> Result<(), String> {
+    for write in site.disk.foreign_writes() {
+        let ForeignWrite::Grown { from, .. } = write else { continue };
+        let is_there = |bytes: &[u8]| bytes.get(from..from + APPENDED.len()) == Some(APPENDED);
+        if site
+            .disk
+            .look(|state| state.files().any(|(_, inode, bytes)| inode == site.inode() && is_there(bytes)))
+        {
+            continue;
+        }
+        let name = if site.disk.look(|state| state.has(SEALED)) { SEALED } else { PLAIN };
+        let opened = if site.has_journal() { Err("open job".into()) } else { site.read(name) };
+        if !opened.is_ok_and(|content| is_there(&content)) {
+            return Err(format!("what was appended at {from} is gone"));
+        }
     }
     Ok(())
 }
@@ -61,6 +150,9 @@ fn play_one(
         };
         let result = Protected::run(|| {
             let _ = site.run();
+            if soon == 0 {
+                check_appended(&site)?;
+            }
             match meddling {
                 Meddling::Rename | Meddling::Remove | Meddling::Replace => check_moved(&mut site, meddling),
                 Meddling::Write(_) | Meddling::Cut(_) | Meddling::Append => {

@@ -65,5 +65,7 @@ pub enum ForeignWrite {
 
 /// The name that a file gets from [`Meddling::Rename`] and [`Meddling::Replace`].
 pub const RENAMED: &str = "elsewhere";
+/// What [`Meddling::Append`] appends.
+pub const APPENDED: &[u8] = b"appended";
 /// The content of the file that [`Meddling::Replace`] puts under the name.
 pub const FOREIGN: &[u8] = b"somebody else's file";

@@ -188,6 +188,7 @@ impl Storage for SimFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.with(|machine, inode| {
+            machine.put_off_append();
             if machine.lacks_space(inode, len) {
                 machine.whole_step()?;
                 return Err(no_space());
