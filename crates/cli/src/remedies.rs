@@ -476,9 +476,9 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         Damage::Truncated { .. } => format!(
             "restore the end from a backup; if only the trailer is missing, put an exported one back: {import}"
         ),
-        Damage::ForeignBytes { trailer_end, .. } => format!(
-            "if nobody needs the bytes behind it, cut them off: `truncate -s {trailer_end} {file}`"
-        ),
+        Damage::ForeignBytes { trailer_end, .. } => {
+            format!("if nobody needs the bytes behind it, cut them off: `truncate -s {trailer_end} {file}`")
+        }
         Damage::SuperblocksDiffer => format!(
             "put the journal of the interrupted job back beside the file and run {}; without it, a decrypt that had opened \
              nothing yet can be undone with `pageseal rollback -i IDENTITY {file}`; else restore a backup",
@@ -487,15 +487,21 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
         Damage::SuperblockMalformed { .. } | Damage::SlotsUnreadable { .. } | Damage::Table { .. } => {
             format!("put an exported trailer back: {import}; without one, restore a backup")
         }
-        Damage::WrongMac { .. } => format!(
-            "do not trust this file: restore a backup, or put an exported trailer back: {import}"
-        ),
+        Damage::WrongMac { .. } => {
+            format!("do not trust this file: restore a backup, or put an exported trailer back: {import}")
+        }
         Damage::Chunk { .. } | Damage::Chunks { .. } => of_damaged_chunks(damage, path, situation),
         Damage::Padding { .. } => "somebody wrote into the file: restore a backup".into(),
         Damage::NeitherOldNorNew { .. } | Damage::Ambiguous { .. } => {
-            "keep file and journal as they are and copy both before trying anything else; find the journal and the file of the \
-             same moment, or restore that block from a backup"
-                .into()
+            // An encrypt is not sealed with such a chunk, which may be plaintext; every other job can end either way.
+            let goes_forward = situation.command == "resume" && situation.decrypt_word;
+            format!(
+                "nothing was changed: copy file and journal before trying anything else; find the journal and the file of the same \
+                 moment, or restore that block from a backup; if there is neither, `pageseal {0} --accept-damage {1}{file}` leaves \
+                 that chunk as it is and goes on with all others",
+                if goes_forward { "resume" } else { "rollback" },
+                situation.continuation_words()
+            )
         }
         Damage::InNeitherForm { .. } => format!(
             "nothing was changed: put back the journal and the file of the same moment, or those bytes from a backup; if there is \
@@ -503,9 +509,11 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
             if situation.command == "rollback" { "rollback" } else { "resume" },
             situation.continuation_words()
         ),
-        Damage::CannotBeOpened { can_end_sealed: false, .. } => {
-            "nothing was changed: put back the journal and the file of the same moment, or those bytes from a backup".into()
-        }
+        Damage::CannotBeOpened { can_end_sealed: false, .. } => format!(
+            "nothing was changed: put back the journal and the file of the same moment, or those bytes from a backup; if there is \
+             neither, `pageseal rollback --accept-damage {0}{file}` leaves those chunks as they are and goes on with all others",
+            situation.option_words()
+        ),
         Damage::CannotBeOpened { .. } => format!(
             "nothing was changed: put back the journal and the file of the same moment, or those bytes from a backup; if there is \
              neither, `pageseal {0} --accept-damage {file}` ends with a sealed file in which all other chunks are whole",
@@ -521,7 +529,11 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
                 "resume" | "rollback" => "run this again".into(),
                 command => {
                     let kind = if command == "decrypt" { JobKind::Decrypt } else { JobKind::Encrypt };
-                    format!("run {} to go on or {} to undo", situation.resume(kind, path), situation.rollback(path))
+                    format!(
+                        "run {} to go on or {} to undo",
+                        situation.resume(kind, path),
+                        situation.rollback(path)
+                    )
                 }
             }
         ),
@@ -546,6 +558,9 @@ fn of_damage(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String 
 
 /// All of them were looked at, but by a run that stops at the first one.
 fn of_damaged_chunks(damage: &Damage, path: &Path, situation: &Situation<'_>) -> String {
+    if matches!(situation.command, "resume" | "rollback") {
+        return "the job has ended, and all other chunks are whole: restore those bytes from a backup".into();
+    }
     let restore = "restore those bytes from a backup of the sealed file";
     let json = match damage {
         Damage::Chunks { .. } if damage.to_string().ends_with("more ranges") => "--json ",

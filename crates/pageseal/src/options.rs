@@ -154,7 +154,7 @@ pub struct ResumeOptions {
     /// The explicit word that continuing a *decrypt* needs.
     pub decrypt: bool,
     /// Go on although chunks are in neither form: damaged, changed by somebody, or half stored by a run that the journal does not
-    /// know, which only the right journal can mend. Chunks to be sealed are sealed as they are; a job that opens stops at one that
-    /// does not open.
+    /// know, which only the right journal can mend. Plaintext to be sealed is sealed as it is. Every other such chunk stays as it is, and
+    /// the job ends with [`crate::Damage::Chunk`] or [`crate::Damage::Chunks`]. Towards plain only where the job cannot end sealed.
     pub accept_damage: bool,
 }

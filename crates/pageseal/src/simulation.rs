@@ -213,7 +213,7 @@ impl World {
         io: IoChoice,
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
-        self.go_on(identities, io, Wish::Forward, control)
+        self.go_on(identities, &Self::continuation(io), Wish::Forward, control)
     }
 
     /// As [`crate::rollback`].
@@ -226,20 +226,38 @@ impl World {
         io: IoChoice,
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
-        self.go_on(identities, io, Wish::Backward, control)
+        self.go_on(identities, &Self::continuation(io), Wish::Backward, control)
+    }
+
+    /// As [`crate::resume`] or [`crate::rollback`], although chunks are damaged.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn accept_damage(
+        &self,
+        identities: &Identities,
+        io: IoChoice,
+        back: bool,
+        control: &Control<'_>,
+    ) -> Result<JobReport, JobError> {
+        let options = ResumeOptions { accept_damage: true, ..Self::continuation(io) };
+        self.go_on(identities, &options, if back { Wish::Backward } else { Wish::Forward }, control)
+    }
+
+    fn continuation(io: IoChoice) -> ResumeOptions {
+        ResumeOptions { io, decrypt: true, ..ResumeOptions::default() }
     }
 
     fn go_on(
         &self,
         identities: &Identities,
-        io: IoChoice,
+        options: &ResumeOptions,
         wish: Wish,
         control: &Control<'_>,
     ) -> Result<JobReport, JobError> {
-        let options = ResumeOptions { io, decrypt: true, ..ResumeOptions::default() };
         let target = self.target(control)?;
         let journal = open_journal(&target, self.place()?)?;
-        continue_on(target, journal, identities, &options, wish, control, Instant::now())
+        continue_on(target, journal, identities, options, wish, control, Instant::now())
     }
 
     /// Verifies a sealed file and returns its plaintext.
@@ -253,6 +271,26 @@ impl World {
         let workers = Workers::start(Some(1), geometry.chunk_len_bytes(), &*self.surroundings)?;
         let control = Control::silent();
         verify::verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, &control)?;
+        let chunks = self.read_chunks(&sealed)?.into_iter().enumerate();
+        let opened = chunks.map(|(chunk, opened)| {
+            let (chunk, offset) = (chunk as u64, geometry.chunk_offset(chunk as u64));
+            let damage = crate::Damage::Chunk { chunk, offset };
+            opened.ok_or_else(|| OpenError::Damaged { path: path.into(), damage })
+        });
+        Ok(opened.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// The plaintext of each chunk of a sealed file that opens.
+    ///
+    /// # Errors
+    /// Those of [`crate::verify()`], but for damaged chunks.
+    pub fn read_what_opens(&self, identities: &Identities) -> Result<Vec<Option<Vec<u8>>>, OpenError> {
+        self.read_chunks(&self.open(identities)?)
+    }
+
+    fn read_chunks(&self, sealed: &SealedFile) -> Result<Vec<Option<Vec<u8>>>, OpenError> {
+        let path = Path::new(&self.name);
+        let geometry: Geometry = sealed.superblock.geometry;
         let entries = read_entries(&*sealed.data, &geometry, 0, geometry.chunk_count())
             .map_err(|error| error.into_open_error(path))?;
         let mut plaintext = vec![0; geometry.data_len() as usize];
@@ -262,16 +300,14 @@ impl World {
             source,
         })?;
         let mut rest = &mut plaintext[..];
+        let mut chunks = Vec::new();
         for (chunk, entry) in (0..).zip(&entries) {
             let (piece, others) = rest.split_at_mut(geometry.chunk_len(chunk) as usize);
             rest = others;
             let meta = chunk_meta(&geometry, chunk, entry);
-            let offset = geometry.chunk_offset(chunk);
-            sealed.keys.chunk.open_in_place(&meta, &entry.tag, piece).map_err(|_| OpenError::Damaged {
-                path: path.into(),
-                damage: crate::Damage::Chunk { chunk, offset },
-            })?;
+            let opens = sealed.keys.chunk.open_in_place(&meta, &entry.tag, piece).is_ok();
+            chunks.push(opens.then(|| piece.to_vec()));
         }
-        Ok(plaintext)
+        Ok(chunks)
     }
 }

@@ -262,6 +262,7 @@ pub(crate) fn context(
         resilience: header.resilience,
         window_chunks: header.window_len / header.geometry.chunk_len_bytes(),
         holes: if header.holes_flagged { Holes::Asked } else { Holes::Ignored },
+        left: Vec::new(),
         restarted: target.surroundings.boot_id() != Some(header.boot_id),
         workers,
         keeps,

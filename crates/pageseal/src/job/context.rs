@@ -57,6 +57,8 @@ pub(crate) struct JobContext {
     pub(crate) resilience: Resilience,
     pub(crate) window_chunks: u64,
     pub(crate) holes: Holes,
+    /// Chunks in neither form that stay as they are, because the caller accepts the damage; in ascending order.
+    pub(crate) left: Vec<u64>,
     /// Whether the system was restarted since the job began.
     pub(crate) restarted: bool,
     pub(crate) workers: Workers,
@@ -78,6 +80,11 @@ impl JobContext {
             Direction::Forward => forward,
             Direction::Backward => (forward.1, forward.0),
         }
+    }
+
+    /// Whether a chunk that does not open, and cannot be recovered, stays as it is.
+    pub(crate) fn is_left(&self, chunk: u64) -> bool {
+        self.left.binary_search(&chunk).is_ok()
     }
 
     /// What the cipher binds a chunk to.

@@ -93,7 +93,7 @@ pub(crate) fn prepare_in(
     for ((chunk, piece), nonce) in (first..).zip(pieces).zip(&nonces) {
         let table = old_entries.get((chunk - first) as usize).copied().unwrap_or_default();
         let old = if from == Side::Sealed { table } else { TableEntry::default() };
-        if from == Side::Sealed {
+        if from == Side::Sealed && !job.is_left(chunk) {
             open(job, chunk, &old, piece)?;
         }
         fingerprint(job, chunk, piece, &mut prepared.fingerprints);
@@ -209,7 +209,11 @@ fn open_all(
     for chunk in first..first + count {
         let piece;
         (piece, rest) = rest.split_at_mut(job.geometry.chunk_len(chunk) as usize);
-        open(job, chunk, &record.chunks[(chunk - record.first_chunk) as usize].old, piece)?;
+        if job.is_left(chunk) {
+            check_fingerprints(job, record, chunk, piece)?;
+        } else {
+            open(job, chunk, &record.chunks[(chunk - record.first_chunk) as usize].old, piece)?;
+        }
     }
     Ok(())
 }

@@ -17,7 +17,7 @@ use super::context::{JobContext, Keeps, SYNCING, Side, io_cause};
 use super::convert::{self, empty_chunks, punch_holes, write_data};
 use super::handover::Handover;
 use super::read_ahead::ReadAhead;
-use super::rebuild::{prove, rebuild};
+use super::rebuild::{Unrecoverable, prove, rebuild};
 use super::steps::timed;
 use super::workers::{Parts, Tile, Tiles};
 use crate::control::{Control, Notice, Step};
@@ -408,14 +408,15 @@ pub(crate) fn recover_window(
     settle(job, StoredWindow(window), &mut Behind::default())
 }
 
-/// Whether [`recover_window`] will succeed, as far as the bytes decide it. Stores nothing.
+/// Whether [`recover_window`] will succeed, as far as the bytes decide it: the chunks that it cannot recover. Stores nothing.
 pub(crate) fn prove_window(
     job: &JobContext,
     journal: &Journal,
     window: &CommittedWindow,
-) -> Result<(), InterruptCause> {
+) -> Result<Vec<Unrecoverable>, InterruptCause> {
     let (first, count) = chunks_of(window);
-    job.workers.for_each(count, |item, tile| prove(job, journal, window, first + item, tile)).map(drop)
+    let proved = job.workers.for_each(count, |item, tile| prove(job, journal, window, first + item, tile))?;
+    Ok(proved.into_iter().flatten().collect())
 }
 
 /// Says in the table, before the first chunk of a window is stored that was never sealed, that this is about to happen: by entries

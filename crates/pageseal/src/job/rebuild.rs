@@ -32,9 +32,12 @@ pub(crate) fn rebuild(
     let record = window.record();
     let (_, to) = job.sides(record.direction);
     let offset = job.geometry.chunk_offset(chunk);
+    let planned = planned(window, chunk);
+    if job.is_left(chunk) {
+        return Ok(entry_of_left(job, to, chunk, planned));
+    }
     let (buffer, spare) = tile_pair(job, chunk, tile);
     recover_plaintext(job, journal, window, chunk, buffer, spare)?;
-    let planned = planned(window, chunk);
     let entry = finish_chunk(job, to, chunk, &planned.new, buffer)?;
     if is_on(Protection::RestoreOnRecovery) || looks_different(job, buffer, offset, spare)? {
         write_data(job, buffer, offset)?;
@@ -44,6 +47,27 @@ pub(crate) fn rebuild(
     Ok(entry)
 }
 
+/// A tag that no chunk has. (Zeros say that a chunk is about to be sealed, which is refused outside of the windows in flight.)
+const NO_TAG: [u8; 32] = [0xFF; 32];
+
+/// The entry of a chunk that stays as it is. Nothing is sealed, so no nonce is used; and it does not open under this entry.
+fn entry_of_left(job: &JobContext, to: Side, chunk: u64, planned: &ChunkRecord) -> TableEntry {
+    if to == Side::Plain {
+        return TableEntry::default();
+    }
+    // Under the tag that the table has already, it opens again if what was changed is put back.
+    let found = read_entries(job, chunk, 1).unwrap_or_default();
+    let sealed = |entry: &&TableEntry| entry.nonce == planned.new.nonce && entry.tag != [0; 32];
+    let known = [planned.new].iter().chain(&found).find(sealed).map(|entry| entry.tag);
+    TableEntry { tag: known.unwrap_or(NO_TAG), ..planned.new }
+}
+
+/// A chunk that is neither in its old nor in its new form, nor in a mixture of them.
+pub(crate) struct Unrecoverable {
+    pub(crate) chunk: u64,
+    pub(crate) damage: Damage,
+}
+
 /// Whether [`rebuild`] will recover the chunk. Stores nothing.
 pub(crate) fn prove(
     job: &JobContext,
@@ -51,12 +75,35 @@ pub(crate) fn prove(
     window: &CommittedWindow,
     chunk: u64,
     tile: &mut Tile,
-) -> Result<(), InterruptCause> {
+) -> Result<Option<Unrecoverable>, InterruptCause> {
     let (buffer, spare) = tile_pair(job, chunk, tile);
     refuse_other_run(job, window, chunk, buffer)?;
-    recover_plaintext(job, journal, window, chunk, buffer, spare)?;
+    let damage = match recover_plaintext(job, journal, window, chunk, buffer, spare) {
+        Ok(()) => find_left_before(job, window, chunk, buffer),
+        Err(InterruptCause::Damaged(
+            damage @ (Damage::NeitherOldNorNew { .. } | Damage::Ambiguous { .. }),
+        )) => Some(damage),
+        Err(cause) => return Err(cause),
+    };
     buffer.zeroize();
-    Ok(())
+    Ok(damage.map(|damage| Unrecoverable { chunk, damage }))
+}
+
+/// Whether an earlier run left a chunk as it was, in a window that becomes plain: its bytes are those of the record, but they are not
+/// what its entry sealed.
+fn find_left_before(
+    job: &JobContext,
+    window: &CommittedWindow,
+    chunk: u64,
+    plaintext: &[u8],
+) -> Option<Damage> {
+    if job.sides(window.record().direction).0 == Side::Plain {
+        return None;
+    }
+    let entry = &planned(window, chunk).old;
+    let tag = job.keys.chunk.seal_in_place(&job.meta(chunk, entry), &mut Zeroizing::new(plaintext.to_vec()));
+    let offset = job.geometry.chunk_offset(chunk);
+    (tag != entry.tag).then_some(Damage::NeitherOldNorNew { chunk, offset })
 }
 
 /// A chunk that opens under an entry of the table that is not the record's was sealed by a run that this journal does not know:

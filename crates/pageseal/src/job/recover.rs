@@ -54,7 +54,8 @@ pub(crate) fn settle_in_flight(
 /// Each chunk must be what the journal says: below the watermark in the form that the job leads to, above it in the one that it
 /// comes from, whichever way the job goes now; and in a window in flight recoverable by its record, which is tried. A chunk in the
 /// other form proves that file and journal are of different times. One in neither form is damaged, or was changed, or is half
-/// stored by a run that this journal does not know: only with `accepts_damage` does the job go on then.
+/// stored by a run that this journal does not know: only with `accepts_damage` does the job go on then. It leaves such a chunk as
+/// it is, unless it is plaintext to be sealed, and names it in the end.
 pub(crate) fn refuse_outdated(
     job: &mut ActiveJob,
     in_flight: &[CommittedWindow],
@@ -64,40 +65,62 @@ pub(crate) fn refuse_outdated(
 ) -> Result<(), InterruptCause> {
     let context = &job.context;
     let (mut low, mut high) = (settled.watermark(), settled.watermark());
+    let mut in_windows = Vec::new();
     for window in in_flight {
         check_cancelled(control)?;
-        prove_window(context, &job.journal, window)?;
         let record = window.record();
+        let found = prove_window(context, &job.journal, window)?;
+        // Left as it is, a chunk that was on its way from plain to sealed would be plaintext in a sealed file.
+        let would_leak = context.kind == JobKind::Encrypt
+            && record.direction == Direction::Forward
+            && demand.ends == Side::Sealed;
+        if let Some(first) = found.first()
+            && (would_leak || !demand.accepts_damage)
+        {
+            return Err(InterruptCause::Damaged(first.damage.clone()));
+        }
+        in_windows.extend(found.iter().map(|found| found.chunk));
         low = low.min(record.first_chunk);
         high = high.max(record.first_chunk + record.chunks.len() as u64);
     }
     let has_entries_below = has_entries_below(context, demand.direction, settled);
     let (from, to) = context.sides(Direction::Forward);
-    let mut neither = Vec::new();
+    let (mut sealed, mut plain) = (Vec::new(), Vec::new());
     for (chunks, form) in [(0..low, to), (high..context.geometry.chunk_count(), from)] {
         let found = find_in_neither_form(context, chunks, form, has_entries_below, control)?;
-        neither.extend(found.into_iter().map(|chunk| (chunk, form)));
+        if form == Side::Sealed { &mut sealed } else { &mut plain }.extend(found);
     }
-    let Some(&(first_chunk, _)) = neither.first() else { return Ok(()) };
-    // Before the job is turned round, which cannot be taken back: it would stop at such a chunk for ever.
-    let sealed: Vec<u64> =
-        neither.iter().filter(|(_, form)| *form == Side::Sealed).map(|(chunk, _)| *chunk).collect();
-    if let (Side::Plain, Some(&first_chunk)) = (demand.ends, sealed.first()) {
+    // Before the job is turned round, which cannot be taken back: where it can still end sealed, all other chunks stay authentic.
+    let is_turned_round = demand.direction == Direction::Backward;
+    let can_end_sealed = context.kind == JobKind::Decrypt || (!is_turned_round && in_windows.is_empty());
+    if let (Side::Plain, Some(&first_chunk)) = (demand.ends, sealed.first())
+        && (can_end_sealed || !demand.accepts_damage)
+    {
         return Err(InterruptCause::Damaged(Damage::CannotBeOpened {
             count: sealed.len() as u64,
             first_chunk,
             offset: context.geometry.chunk_offset(first_chunk),
-            can_end_sealed: context.kind == JobKind::Decrypt || demand.direction == Direction::Forward,
+            can_end_sealed,
         }));
     }
-    if !demand.accepts_damage {
-        let (count, offset) = (neither.len() as u64, context.geometry.chunk_offset(first_chunk));
+    if let Some(&first_chunk) = sealed.iter().chain(&plain).min()
+        && !demand.accepts_damage
+    {
+        let (count, offset) =
+            ((sealed.len() + plain.len()) as u64, context.geometry.chunk_offset(first_chunk));
         return Err(InterruptCause::Damaged(Damage::InNeitherForm { count, first_chunk, offset }));
     }
-    if demand.ends == Side::Sealed {
-        // Plaintext that somebody changed will be sealed as it is; what should be sealed and does not open stays damaged.
-        job.note_damage(&sealed);
+    let mut lost = [in_windows.clone(), sealed.clone()].concat();
+    if demand.ends == Side::Plain {
+        // Plaintext that somebody changed would be sealed as it is; here nothing tells it from damage.
+        lost.extend(plain);
+        job.context.left = [in_windows, sealed].concat();
+    } else {
+        job.context.left = in_windows;
     }
+    lost.sort_unstable();
+    job.context.left.sort_unstable();
+    job.note_damage(&lost);
     Ok(())
 }
 

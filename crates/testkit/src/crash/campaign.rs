@@ -12,7 +12,7 @@ use super::scenario::{Cell, Scenario};
 use super::site::Keys;
 use super::start::Start;
 use super::tally::Tally;
-use super::{faults, meddling, pairs};
+use super::{damage, faults, meddling, pairs};
 use crate::disk::MissingSync;
 
 /// What a campaign does.
@@ -114,6 +114,7 @@ pub fn play_seed(
     }
     if wants(Runs::Meddling) {
         meddling::play(&start, keys, tally)?;
+        damage::play(&start, keys, tally)?;
     }
     if wants(Runs::Pairs) { pairs::play(&start, keys, tally) } else { Ok(()) }
 }

@@ -67,7 +67,8 @@ fn first_with_journal(start: &Start, keys: &Keys, seed: u64, operations: u64) ->
     Ok(some)
 }
 
-fn killed<'k>(start: &Start, keys: &'k Keys, seed: u64, at: u64) -> Result<Site<'k>, String> {
+/// A job that was killed at this operation.
+pub(super) fn killed<'k>(start: &Start, keys: &'k Keys, seed: u64, at: u64) -> Result<Site<'k>, String> {
     let mut site = start.site(keys, seed);
     site.disk.fail_at(at, Fault::Kill);
     Protected::run(|| Ok(site.run().is_ok()))?;

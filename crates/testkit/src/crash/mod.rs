@@ -1,6 +1,7 @@
 //! The simulation: jobs are stopped at every operation, recovered, and judged.
 
 mod campaign;
+mod damage;
 #[cfg(test)]
 mod endings;
 mod explore;

@@ -196,6 +196,13 @@ impl<'k> Site<'k> {
         })
     }
 
+    /// As [`go_on`](Self::go_on), although chunks are damaged.
+    pub fn accept_damage(&self, back: bool) -> Result<JobReport, JobError> {
+        let identities = if self.needs_identity() { &self.keys.with } else { &self.keys.without };
+        let io = self.scenario.cell.store.io();
+        self.on_world(|world| world.accept_damage(identities, io, back, &Control::silent()))
+    }
+
     fn needs_identity(&self) -> bool {
         let lost_memory = self.restarted || self.faults.contains(&Fault::PowerCut);
         match self.scenario.job_key {
@@ -384,6 +391,16 @@ impl<'k> Site<'k> {
         let world = self.world()?;
         let read = world.read_sealed(&self.keys.with);
         read.map_err(|error| format!("the sealed file does not open: {error:?}"))
+    }
+
+    /// The plaintext of each chunk of the file under this name that can be read.
+    pub fn read_what_opens(&self, name: &str) -> Result<Vec<Option<Vec<u8>>>, String> {
+        if name == SEALED {
+            let read = self.world()?.read_what_opens(&self.keys.with);
+            return read.map_err(|error| format!("the sealed file does not open: {error:?}"));
+        }
+        let bytes = self.disk.look(|state| state.content(name).map(<[u8]>::to_vec)).ok_or("no file")?;
+        Ok(bytes.chunks(self.scenario.sizes.chunk_len_bytes()).map(|chunk| Some(chunk.to_vec())).collect())
     }
 
     /// What the file held before everything.

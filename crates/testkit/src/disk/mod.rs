@@ -261,6 +261,13 @@ impl SimDisk {
         self.lock().meddle(meddling);
     }
 
+    /// Somebody changes a byte of a file, for good.
+    pub fn change_byte(&self, inode: u64, at: usize) {
+        let mut machine = self.lock();
+        machine.flip(inode, at);
+        machine.state.inode(inode).sync();
+    }
+
     /// Undoes [`Meddling::Rename`] and [`Meddling::Replace`], and makes that durable. The file gets a name without `.sealed` unless
     /// it had one with it.
     pub fn put_back(&self) {
