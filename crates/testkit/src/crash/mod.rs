@@ -6,6 +6,8 @@ mod damage;
 mod endings;
 mod explore;
 mod faults;
+#[cfg(test)]
+mod found;
 mod meddling;
 mod pairs;
 mod scenario;
