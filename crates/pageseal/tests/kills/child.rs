@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use pageseal::{
     Control, DecryptOptions, EncryptOptions, Identities, IdentitySource, IoChoice, JobError, JobKeyMode,
@@ -12,6 +12,7 @@ use pageseal::{
 };
 use serde_json::{Value, json};
 
+use super::by::By;
 use super::support::NoPrompt;
 
 const ORDER: &str = "PAGESEAL_TEST_KILLS_ORDER";
@@ -32,6 +33,9 @@ pub enum Task {
 /// A task with all that it needs.
 #[derive(Clone, Debug)]
 pub struct Order {
+    pub by: By,
+    /// What is run: this test binary, where everybody can reach it.
+    pub program: PathBuf,
     pub task: Task,
     pub path: PathBuf,
     pub recipient: String,
@@ -59,7 +63,9 @@ pub struct Running(Child);
 impl Running {
     /// Starts a child whose job keys go to `runtime`.
     pub fn start(order: &Order, runtime: &Path) -> Self {
-        let child = Command::new(std::env::current_exe().unwrap())
+        let child = order
+            .by
+            .command(&order.program)
             .args(["--exact", "child_job", "--include-ignored", "--nocapture", "--test-threads=1"])
             .env(ORDER, to_json(order).to_string())
             .env("XDG_RUNTIME_DIR", runtime)
@@ -206,6 +212,8 @@ fn from_json(order: &Value) -> Order {
     let text = |name: &str| order[name].as_str().map(str::to_owned);
     let tasks = [Task::Encrypt, Task::Decrypt, Task::Resume, Task::Rollback];
     Order {
+        by: By::Owner,
+        program: PathBuf::new(),
         task: tasks[order["task"].as_u64().unwrap() as usize],
         path: text("path").unwrap().into(),
         recipient: text("recipient").unwrap(),

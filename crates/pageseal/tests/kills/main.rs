@@ -4,6 +4,7 @@
 //! journal that the dead child left. `PAGESEAL_SEED` repeats the choices of an earlier run (not its timing),
 //! `PAGESEAL_KILLS` sets the number of kills of either job, 50 if absent.
 
+mod by;
 mod child;
 mod found;
 mod moment;

@@ -3,17 +3,19 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use pageseal::{IoChoice, JobKeyMode, JobKind, JobOutcome, ResilienceChoice, Suite};
 use pageseal_format::journal::Phase;
 use tempfile::TempDir;
 
+use super::by::{By, Place as Everywhere};
 use super::child::{Answer, Order, Running, Task};
 use super::found::{Found, Place};
 use super::moment::{Moment, Pace, below, kill_at};
 use super::subject::Subject;
-use super::support::{self, Generator, Keys, names_in};
+use super::support::{Generator, Keys, names_in};
 use super::tally::Tally;
 
 /// Neither a multiple of a chunk nor of a block; in windows of 4 MiB.
@@ -45,6 +47,7 @@ enum Unlock {
 #[derive(Clone, Copy, Debug)]
 struct Plan {
     job: JobKind,
+    by: By,
     io: IoChoice,
     resilience: ResilienceChoice,
     suite: Suite,
@@ -52,7 +55,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(job: JobKind, index: u64) -> Self {
+    fn new(job: JobKind, index: u64, everybody: &[By]) -> Self {
         let pairs = PAIRS.len() as u64;
         let (io, resilience) = PAIRS[(index % pairs) as usize];
         let suite = Suite::ALL[(index / pairs % 3) as usize];
@@ -62,7 +65,10 @@ impl Plan {
             (JobKind::Encrypt, 2) => Unlock::JobKeyOnDisk,
             _ => Unlock::Identity,
         };
-        Plan { job, io, resilience, suite, unlock }
+        // So that each pair meets everybody with every suite.
+        let turn = index / pairs;
+        let by = everybody[((index + turn + turn / 3) % everybody.len() as u64) as usize];
+        Plan { job, by, io, resilience, suite, unlock }
     }
 
     fn name(&self) -> &'static str {
@@ -89,27 +95,33 @@ pub struct Rounds {
 
 impl Rounds {
     pub fn new(seed: u64) -> Self {
-        let keys_folder = support::folder();
+        let everywhere = Everywhere::new();
+        if everywhere.everybody.len() == 1 {
+            println!("only by the owner: this is not root, or cannot become somebody else");
+        }
+        let place = everywhere.folder.path();
         let runtime = tempfile::tempdir_in("/dev/shm").unwrap();
-        // A folder that others may enter is not trusted with job keys: they would go where this test does not look.
-        fs::set_permissions(runtime.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(runtime.path(), fs::Permissions::from_mode(0o711)).unwrap();
+        let keys = Keys::new(place);
+        let sealed =
+            Suite::ALL.iter().map(|suite| Subject::new(place, LEN_BYTES, seed ^ u64::from(suite.id())));
+        let (sealed, plain) = (sealed.collect(), Subject::new(place, LEN_BYTES, seed));
         let bench = Bench {
             seed,
             generator: Generator::new(seed),
-            keys: Keys::new(keys_folder.path()),
-            _keys_folder: keys_folder,
+            keys,
+            everywhere,
             runtime,
             paces: HashMap::new(),
             tally: Tally::default(),
         };
-        let sealed = Suite::ALL.iter().map(|suite| Subject::new(LEN_BYTES, seed ^ u64::from(suite.id())));
-        Rounds { bench, plain: Subject::new(LEN_BYTES, seed), sealed: sealed.collect() }
+        Rounds { bench, plain, sealed }
     }
 
     /// Kills a job of this kind once and recovers from it. Returns whether the kill landed between the first window's
     /// commit and FINISHED.
     pub fn kill_and_recover(&mut self, job: JobKind, index: u64) -> bool {
-        let plan = Plan::new(job, index);
+        let plan = Plan::new(job, index, self.bench.everywhere.everybody);
         let subject = match job {
             JobKind::Encrypt => &mut self.plain,
             _ => &mut self.sealed[usize::from(plan.suite.id() - 1)],
@@ -133,7 +145,7 @@ struct Bench {
     seed: u64,
     generator: Generator,
     keys: Keys,
-    _keys_folder: support::Folder,
+    everywhere: Everywhere,
     /// Stands for `$XDG_RUNTIME_DIR`, so that nobody else's job keys are seen.
     runtime: TempDir,
     paces: HashMap<(&'static str, usize), Pace>,
@@ -176,9 +188,12 @@ impl Bench {
         let pace_name = (plan.name(), (index % PAIRS.len() as u64) as usize);
         for attempt in 1..=ATTEMPTS {
             self.prepare(plan, subject, case);
-            let order = self.order(plan, task, subject);
+            if self.everywhere.everybody.len() > 1 {
+                plan.by.share(if task == Task::Encrypt { &subject.plain } else { &subject.sealed });
+            }
+            let (order, runtime) = (self.order(plan, task, subject), self.runtime(plan.by));
             let Some(pace) = self.paces.get_mut(&pace_name) else {
-                let pace = Pace::measure(&order, &subject.journal, self.runtime.path());
+                let pace = Pace::measure(&order, &subject.journal, &runtime);
                 self.paces.insert(pace_name, pace);
                 continue;
             };
@@ -187,7 +202,7 @@ impl Bench {
                 ATTEMPTS => Moment::AfterFirstWindow(Duration::ZERO),
                 _ => pace.draw(&mut self.generator),
             };
-            match kill_at(moment, &order, &subject.journal, self.runtime.path()) {
+            match kill_at(moment, &order, &subject.journal, &runtime) {
                 None => return (pace.rest, moment),
                 Some(Answer::Done { .. }) => {
                     pace.was_too_slow();
@@ -229,7 +244,7 @@ impl Bench {
             let backward = self.settle_wish(plan, subject, &found, &mut wish, case);
             let form = if backward { plan.ends().1 } else { plan.ends().0 };
             expected = Some(form);
-            let child = Running::start(&self.order(plan, wish, subject), self.runtime.path());
+            let child = Running::start(&self.order(plan, wish, subject), &self.runtime(plan.by));
             let answer = if kills > 0 {
                 kills -= 1;
                 std::thread::sleep(below(rest, &mut self.generator));
@@ -250,6 +265,7 @@ impl Bench {
             assert_eq!(answer, Answer::Done { outcome: form, windows_recovered }, "{case}: {wish:?}");
             let how = if backward { "rolled back" } else { "resumed" };
             self.tally.event(plan.name(), format!("{how}, {:?}", plan.unlock));
+            self.tally.event(plan.name(), format!("by {:?}", plan.by));
             return form;
         }
     }
@@ -280,9 +296,23 @@ impl Bench {
     }
 
     fn expect_refusal(&mut self, plan: &Plan, task: Task, subject: &Subject, reason: &str, case: &str) {
-        let answer = Running::start(&self.order(plan, task, subject), self.runtime.path()).finish();
+        let answer = Running::start(&self.order(plan, task, subject), &self.runtime(plan.by)).finish();
         assert_eq!(answer, Answer::Refused(reason.to_owned()), "{case}: {task:?}");
         self.tally.event(plan.name(), format!("{task:?} refused: {reason}"));
+    }
+
+    /// Stands for the runtime folder of whom the job is run by. A folder that others may enter is not trusted with job keys: they would
+    /// go where this test does not look.
+    fn runtime(&self, by: By) -> PathBuf {
+        let folder = self.runtime.path().join(format!("{by:?}"));
+        if !folder.exists() {
+            fs::create_dir(&folder).unwrap();
+            fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
+            if by != By::Owner {
+                by.own(&folder);
+            }
+        }
+        folder
     }
 
     fn order(&self, plan: &Plan, task: Task, subject: &Subject) -> Order {
@@ -293,6 +323,8 @@ impl Bench {
             _ => &subject.plain,
         };
         Order {
+            by: plan.by,
+            program: self.everywhere.program.clone(),
             task,
             path: path.clone(),
             recipient: self.keys.recipient.public_string().unwrap(),
@@ -319,25 +351,26 @@ impl Bench {
         }
     }
 
-    fn job_keys(&self) -> Vec<String> {
-        let folder = self.runtime.path().join("pageseal");
-        if folder.exists() { names_in(&folder) } else { Vec::new() }
+    fn job_keys(&self) -> Vec<PathBuf> {
+        let folders = By::ALL.map(|by| self.runtime(by).join("pageseal"));
+        let there = folders.iter().filter(|folder| folder.exists());
+        there.flat_map(|folder| names_in(folder).into_iter().map(|name| folder.join(name))).collect()
     }
 
-    /// Removes what lies in the folder of job keys, and says how many files that were.
+    /// Removes what lies in the folders of job keys, and says how many files that were.
     fn remove_job_keys(&self) -> usize {
-        let folder = self.runtime.path().join("pageseal");
-        let names = self.job_keys();
-        names.iter().for_each(|name| fs::remove_file(folder.join(name)).unwrap());
-        names.len()
+        let keys = self.job_keys();
+        keys.iter().for_each(|key| fs::remove_file(key).unwrap());
+        keys.len()
     }
 }
 
 #[test]
 fn every_pair_is_killed_with_every_suite_and_every_key() {
     for job in [JobKind::Encrypt, JobKind::Decrypt] {
-        // Twelve rounds of the pairs: suites come back after three of them, keys after four.
-        let plans: Vec<_> = (0..PAIRS.len() as u64 * 12).map(|index| Plan::new(job, index)).collect();
+        // So many rounds of the pairs: suites come back after three of them, keys after four, and users with every suite after nine.
+        let plans: Vec<_> =
+            (0..PAIRS.len() as u64 * 36).map(|index| Plan::new(job, index, &By::ALL)).collect();
         for (io, resilience) in PAIRS {
             let of_pair = plans.iter().filter(|plan| (plan.io, plan.resilience) == (io, resilience));
             let met = |what: fn(&Plan) -> String| {
@@ -346,6 +379,7 @@ fn every_pair_is_killed_with_every_suite_and_every_key() {
             assert_eq!(met(|plan| format!("{:?}", plan.suite)), 3, "{io:?} {resilience:?}");
             let keys = if job == JobKind::Encrypt { 3 } else { 1 };
             assert_eq!(met(|plan| format!("{:?}", plan.unlock)), keys, "{io:?} {resilience:?}");
+            assert_eq!(met(|plan| format!("{:?} {:?}", plan.by, plan.suite)), 9, "{io:?} {resilience:?}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pageseal::{
     Control, DecryptOptions, EncryptOptions, FileStatus, JobKeyMode, JobOutcome, ResilienceChoice, Suite,
@@ -31,8 +31,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub fn new(len: u64, seed: u64) -> Self {
-        let folder = support::folder();
+    pub fn new(place: &Path, len: u64, seed: u64) -> Self {
+        let folder = support::Folder::from(tempfile::tempdir_in(place).unwrap());
         let plain = folder.path().join(NAME);
         let digest = write_content(&plain, len, seed);
         let metadata = fs::metadata(&plain).unwrap();

@@ -61,6 +61,12 @@ impl Deref for Folder {
     }
 }
 
+impl From<tempfile::TempDir> for Folder {
+    fn from(folder: tempfile::TempDir) -> Self {
+        Folder(folder)
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         forget_job_keys(self.path());
