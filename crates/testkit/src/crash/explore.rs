@@ -34,6 +34,8 @@ impl Depth {
 
 /// One power cut in so many is also tried as a shutdown of the file system, which is then mounted again in the same boot.
 const ONE_SHUTDOWN_IN: u64 = 4;
+/// Moments of a recovery that is crashed too.
+const MOMENTS_AGAIN: usize = 2;
 /// Files of the product's sizes: so many moments of a run are looked at.
 const REAL_MOMENTS: u64 = 6;
 
@@ -175,7 +177,7 @@ impl<'a> Explorer<'a> {
         site.disk.miss(&self.start.missing);
         let again = crashes < self.depth.most_crashes && generator.below(self.depth.again) == 0;
         if again {
-            site.disk.record();
+            site.disk.record_sample(MOMENTS_AGAIN, generator.next_u64());
         }
         // A power cut that the judge adds is not one that the recovery had.
         let before = site.history(None);
@@ -196,8 +198,7 @@ impl<'a> Explorer<'a> {
                 cell: self.cell,
             };
             let history = History { past: site.history(None).past, ..before };
-            for _ in 0..2.min(moments.len()) {
-                let moment = generator.pick(&moments);
+            for moment in &moments {
                 next.crash_at(moment, &history, &path, crashes + 1)
                     .map_err(|error| format!("{}, and then {error}", what()))?;
             }

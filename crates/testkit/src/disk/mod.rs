@@ -181,11 +181,18 @@ impl SimDisk {
         self.lock().recording = Recording::Some(numbers, Vec::new());
     }
 
+    /// Writes down so many operations, chosen by chance.
+    pub fn record_sample(&self, most: usize, seed: u64) {
+        let generator = Generator::new(seed);
+        self.lock().recording = Recording::Sample { most, seen: 0, generator, kept: Vec::new() };
+    }
+
     /// What was written down.
     pub fn take_record(&self) -> Vec<Moment> {
         match std::mem::take(&mut self.lock().recording) {
             Recording::Off => Vec::new(),
             Recording::All(moments) | Recording::Some(_, moments) => moments,
+            Recording::Sample { kept, .. } => kept,
         }
     }
 

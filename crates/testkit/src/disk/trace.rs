@@ -3,6 +3,7 @@
 use pageseal_storage::STORE_UNIT_BYTES;
 
 use super::state::State;
+use crate::Generator;
 
 /// How bytes are stored, which decides what a kill and a power cut leave of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,14 +90,25 @@ pub(super) enum Recording {
     All(Vec<Moment>),
     /// Those of these numbers; for files too large to keep them all.
     Some(Vec<u64>, Vec<Moment>),
+    /// So many, any of them with the same chance: a large file with all its changes does not fit into memory.
+    Sample {
+        most: usize,
+        seen: u64,
+        generator: Generator,
+        kept: Vec<Moment>,
+    },
 }
 
 impl Recording {
-    pub(super) fn wants(&self, number: u64) -> bool {
+    pub(super) fn wants(&mut self, number: u64) -> bool {
         match self {
             Recording::Off => false,
             Recording::All(_) => true,
             Recording::Some(numbers, _) => numbers.contains(&number),
+            Recording::Sample { most, seen, generator, .. } => {
+                *seen += 1;
+                generator.below(*seen) < *most as u64
+            }
         }
     }
 
@@ -104,6 +116,12 @@ impl Recording {
         match self {
             Recording::Off => {}
             Recording::All(moments) | Recording::Some(_, moments) => moments.push(moment),
+            Recording::Sample { most, generator, kept, .. } => {
+                if kept.len() == *most {
+                    kept.swap_remove(generator.below(*most as u64) as usize);
+                }
+                kept.push(moment);
+            }
         }
     }
 }
