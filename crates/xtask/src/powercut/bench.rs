@@ -71,11 +71,6 @@ impl Bench {
         let identity = in_memory.path().join("key.txt");
         let made = pageseal.succeed(["keygen".as_ref(), "-o".as_ref(), identity.as_os_str()])?;
         let recipient = made.stdout.trim().to_owned();
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, Arc::clone(&stop))
-                .map_err(|error| Stop::Setup(format!("signal handler: {error}")))?;
-        }
         let mutated = Pageseal { mutation: mutation.map(str::to_owned), ..pageseal.clone() };
         Ok(Bench { pageseal, mutated, identity, recipient, seed, on_disk, in_memory, wish })
     }

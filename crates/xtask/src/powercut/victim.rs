@@ -76,6 +76,11 @@ pub struct Running {
 }
 
 impl Running {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has not ended yet.
     pub fn is_running(&mut self) -> Outcome<bool> {
         let status = self.child.try_wait().map_err(|error| Stop::Setup(format!("wait: {error}")))?;

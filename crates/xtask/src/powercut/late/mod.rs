@@ -3,6 +3,7 @@
 //!
 //! Nothing that ends a job may read or store anything before the last of them has landed.
 
+mod memory_group;
 mod scene;
 mod who;
 
@@ -20,6 +21,7 @@ use who::{Requests, Who};
 enum End {
     Sigkill,
     SecondCtrlC,
+    OutOfMemory,
 }
 
 /// A job whose writes land late, and what ends it.
@@ -58,6 +60,7 @@ const CASES: &[Case] = &[
     Case { form: Form::Sealed, tries_all: true, is_shared: false, ..FIRST },
     Case { tries_all: true, is_shared: false, ..FIRST },
     Case { who: Who::RootWithoutLease, end: End::SecondCtrlC, is_shared: false, ..FIRST },
+    Case { end: End::OutOfMemory, is_shared: false, ..FIRST },
     Case { who: Who::Owner, way: Way::Resume, is_shared: false, ..FIRST },
     Case { requests: Requests::Threads, is_shared: false, ..FIRST },
     Case { file_system: FileSystem::Xfs, resilience: "journal", ..FIRST },

@@ -1,5 +1,6 @@
 //! A file on a disk that holds large writes, and a job on it that was killed with some of them in flight.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use super::super::subject::{Content, Form, PLAIN, SEALED};
 use super::super::tool;
 use super::super::victim::{Pageseal, Running};
 use super::End;
+use super::memory_group::MemoryGroup;
 use super::who::{Requests, Who};
 
 const IMAGE_BYTES: u64 = 400 << 20;
@@ -142,18 +144,7 @@ impl<'a> LateScene<'a> {
         };
         line.extend(words(&["--threads", "2", "--io", "direct", "--resilience", resilience, "--journal"]));
         line.extend([self.journal.clone(), self.folder.join(form.name())]);
-        self.disk.hold_writes_from(Some(LARGE_BYTES));
-        let mut running = requests.within(|| self.pageseal.start(line))?;
-        let started = Instant::now();
-        while self.held() < ENOUGH_HELD {
-            if !running.is_running()? {
-                return failed(format!("the job ended though its writes were held: {}", running.finish()?));
-            }
-            check(started.elapsed() < PATIENCE, || "the job sends no large writes".into())?;
-            std::thread::sleep(POLL);
-        }
-        // What is held stays so, and from now on everybody's writes go on: the disk keeps no order.
-        self.disk.hold_writes_from(None);
+        let mut running = self.start_and_hold(line, requests)?;
         if requests == Requests::Threads {
             running.signal(Signal::KILL)?;
             return Ok(Some(running));
@@ -167,9 +158,36 @@ impl<'a> LateScene<'a> {
                     std::thread::sleep(POLL);
                 }
             }
+            End::OutOfMemory => {
+                let group = MemoryGroup::around(running.id())?;
+                group.run_out(|| Ok(!running.is_running()?))?;
+                let ended = running.finish()?;
+                check(ended.code().is_none(), || format!("not killed for want of memory: {ended}"))?;
+            }
         }
         check(self.held() >= ENOUGH_HELD, || "the killed job's writes were not held".into())?;
         Ok(None)
+    }
+
+    /// Starts a command, and returns when enough of its large writes are held.
+    fn start_and_hold<S: AsRef<OsStr> + Send>(
+        &self,
+        line: impl IntoIterator<Item = S> + Send,
+        requests: Requests,
+    ) -> Outcome<Running> {
+        self.disk.hold_writes_from(Some(LARGE_BYTES));
+        let mut running = requests.within(|| self.pageseal.start(line))?;
+        let started = Instant::now();
+        while self.held() < ENOUGH_HELD {
+            if !running.is_running()? {
+                return failed(format!("the job ended though its writes were held: {}", running.finish()?));
+            }
+            check(started.elapsed() < PATIENCE, || "the job sends no large writes".into())?;
+            std::thread::sleep(POLL);
+        }
+        // What is held stays so, and from now on everybody's writes go on: the disk keeps no order.
+        self.disk.hold_writes_from(None);
+        Ok(running)
     }
 
     pub fn held(&self) -> usize {
