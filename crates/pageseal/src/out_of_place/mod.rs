@@ -142,7 +142,7 @@ pub fn encrypt_to(
     Ok(report(JobKind::Encrypt, path, &geometry, suite, &workers, started))
 }
 
-/// Opens `input` into `output`. No byte leaves that is not authenticated: a pipe is spooled into an unlinked file first
+/// Opens `input` into `output`. No byte leaves that is not authenticated: standard input is spooled into an unlinked file first
 /// (still encrypted), and with `options.verify_first` the whole input is checked before the first byte is written to a pipe.
 pub fn decrypt_to(
     input: &Input,
@@ -154,9 +154,12 @@ pub fn decrypt_to(
     let started = Instant::now();
     let path = input.name();
     let target = target_of(input)?;
-    let file = match &target {
-        Some(target) => target.owned_file()?,
-        None => spool_stdin(output)?,
+    let (file, stdin) = match &target {
+        Some(target) => (target.owned_file()?, None),
+        None => {
+            let kept = ReadTarget::of_stdin(options.journal.as_deref()).map_err(JobError::of_open)?;
+            (spool_stdin(output)?, kept)
+        }
     };
     let attributes = target.as_ref().and_then(|target| FileAttributes::read(target.file()).ok());
     let kept = attributes.clone().filter(|_| options.preserve).map(FileAttributes::without_privileges);
@@ -173,7 +176,7 @@ pub fn decrypt_to(
     check_paddings(path, &*sealed.data, &geometry)?;
     let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
     let sink = Sink::create(output, Some(geometry.data_len()), attributes.as_ref())?;
-    let explain = |result: Result<(), JobError>| match &target {
+    let explain = |result: Result<(), JobError>| match target.as_ref().or(stdin.as_ref()) {
         Some(target) => target.explain(result),
         None => result,
     };
