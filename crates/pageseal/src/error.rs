@@ -372,11 +372,13 @@ pub enum Refusal {
         /// The file.
         path: PathBuf,
     },
-    /// The pool of threads could not be made.
+    /// The system gives no more threads: a limit of this user (`RLIMIT_NPROC`), of a control group, or of memory.
     #[error("cannot start {threads} threads")]
     Threads {
         /// How many.
         threads: usize,
+        /// What the system said.
+        source: io::Error,
     },
     /// The output of an out-of-place run failed.
     #[error("cannot write {}", path.display())]

@@ -89,7 +89,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::DataLossNotAccepted,
         Refusal::BadValue { what: "x", must_be: "y", value: 1 },
         Refusal::TooLong { path: path() },
-        Refusal::Threads { threads: 9 },
+        Refusal::Threads { threads: 9, source: source() },
         Refusal::Output { path: path(), source: source() },
         Refusal::Spool { folder: path(), is_temporary: true, source: source() },
         Refusal::Input { path: path(), source: source() },

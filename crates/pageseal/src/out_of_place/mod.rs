@@ -67,7 +67,7 @@ pub fn encrypt_to(
     let started = Instant::now();
     let chunk_log2 = check_encrypt_options(recipients, options)?;
     let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
-    let workers = Workers::start(options.threads, options.chunk_len_bytes, &System)?;
+    let workers = Workers::start_alone(options.threads, options.chunk_len_bytes)?;
     let piece_len = piece_len(&workers, options.chunk_len_bytes);
     let target = target_of(input)?;
     let (source, stdin) = match &target {
@@ -174,7 +174,7 @@ pub fn decrypt_to(
     let geometry = sealed.superblock.geometry;
     // No tag covers them, so opening every chunk does not.
     check_paddings(path, &*sealed.data, &geometry)?;
-    let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
+    let workers = Workers::start_alone(options.threads, geometry.chunk_len_bytes())?;
     let sink = Sink::create(output, Some(geometry.data_len()), attributes.as_ref())?;
     let explain = |result: Result<(), JobError>| match target.as_ref().or(stdin.as_ref()) {
         Some(target) => target.explain(result),
