@@ -277,6 +277,12 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             situation.key_words(false),
             shell_quote(journal)
         ),
+        Refusal::NothingBegun { path, data_len_bytes } => format!(
+            "keep what follows with `tail -c +{} {file} > APPENDED` (zeros at its beginning and end can be the job's), cut it off with \
+             `truncate -s {data_len_bytes} {file}`, and run this again",
+            data_len_bytes + 1,
+            file = shell_quote(path)
+        ),
         Refusal::ForeignJournal { journal } => format!(
             "put {} back beside the file it belongs to, or name the right one with --journal PATH",
             shell_quote(journal)

@@ -197,6 +197,17 @@ pub enum Refusal {
         /// The journal.
         journal: PathBuf,
     },
+    /// An encrypt that was interrupted before it changed anything, and something behind the data that is not of the job.
+    #[error(
+        "the encrypt of {} was interrupted before it changed any of its {data_len_bytes} bytes, but others follow now that are not of \
+         the job", path.display()
+    )]
+    NothingBegun {
+        /// The file.
+        path: PathBuf,
+        /// The length that the file had, in bytes.
+        data_len_bytes: u64,
+    },
     /// The journal is not this file's.
     #[error("{} belongs to another file", journal.display())]
     ForeignJournal {

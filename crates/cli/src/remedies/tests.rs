@@ -73,6 +73,7 @@ fn refusals() -> Vec<Refusal> {
         Refusal::OnlyFinish { path: path() },
         Refusal::DecryptWordMissing { path: path() },
         Refusal::StaleJournal { journal: path() },
+        Refusal::NothingBegun { path: path(), data_len_bytes: 1 },
         Refusal::ForeignJournal { journal: path() },
         Refusal::JournalOfOthers { journal: path(), file: path(), who: "user 7".into() },
         Refusal::JournalOfUnknown { journal: path(), file: path() },
