@@ -79,7 +79,7 @@ pub struct KeygenArguments {
 }
 
 /// `encrypt`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct EncryptArguments {
     /// Seal for this public key (age1...); can be repeated
     #[arg(help_heading = KEYS, short, long = "recipient", value_name = "RECIPIENT")]
@@ -122,7 +122,7 @@ pub struct DecryptArguments {
 }
 
 /// What encrypt and decrypt share.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ConversionArguments {
     /// Leave FILE alone and write the result to OUT, which must not exist; `-` is standard output
     #[arg(help_heading = PLACE, short, long, value_name = "OUT")]
@@ -361,7 +361,7 @@ pub struct ManArguments {
 }
 
 /// Which keys to try.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct KeyArguments {
     /// Try the identities in FILE (of keygen, age or a plugin); can be repeated
     #[arg(help_heading = KEYS, short, long = "identity", value_name = "FILE")]
@@ -372,7 +372,7 @@ pub struct KeyArguments {
 }
 
 /// How a run works and reports.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RunArguments {
     /// Worker threads [default: all cores]
     #[arg(help_heading = METHOD, long, value_name = "N", value_parser = threads_parser())]

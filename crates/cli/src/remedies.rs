@@ -277,6 +277,12 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
             situation.key_words(false),
             shell_quote(journal)
         ),
+        Refusal::NothingBegun { path, data_len_bytes } => format!(
+            "keep what follows with `tail -c +{} {file} > APPENDED` (zeros at its beginning and end can be the job's), cut it off with \
+             `truncate -s {data_len_bytes} {file}`, and run this again",
+            data_len_bytes + 1,
+            file = shell_quote(path)
+        ),
         Refusal::ForeignJournal { journal } => format!(
             "put {} back beside the file it belongs to, or name the right one with --journal PATH",
             shell_quote(journal)
@@ -359,7 +365,7 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
         }
         Refusal::BadValue { .. } => format!("see `pageseal {} --help`", situation.command),
         Refusal::TooLong { .. } => "split the file".into(),
-        Refusal::Threads { .. } => "try fewer with --threads N".into(),
+        Refusal::Threads { .. } => MORE_THREADS.into(),
         Refusal::Output { source, .. } | Refusal::Input { source, .. } | Refusal::Spool { source, .. }
             if is_out_of_descriptors(source) =>
         {
@@ -386,6 +392,8 @@ fn of_refusal(refusal: &Refusal, situation: &Situation<'_>) -> String {
 
 const LONGER_FILES: &str =
     "raise the limit of the shell that starts it (`ulimit -f unlimited`), then run it again";
+const MORE_THREADS: &str = "the system allows this user no more processes and threads: raise the limit (`ulimit -u`, or `pids.max` \
+     of the control group), end some, or use fewer with --threads N";
 const MORE_DESCRIPTORS: &str = "raise the limit of open files (`ulimit -n`), then run it again";
 
 /// Whether the process or the system has no descriptor left.

@@ -3,6 +3,7 @@
 mod optional;
 mod support;
 
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -126,10 +127,16 @@ fn a_half_converted_file_is_refused_as_standard_input_too() {
     encrypt_in_place(&folder.path("f"), &recipients, &options, &control).expect_err("was stopped");
     let arguments = ["encrypt", "-r", &recipient, "-o", "out", "-"];
     for redirections in ["< f", "<> f"] {
-        let output = redirected(&folder, redirections, &arguments);
-        assert_eq!(code(&output), 5, "{}", stderr(&output));
-        assert!(stderr(&output).contains("f is") || stderr(&output).contains("/f"), "{}", stderr(&output));
-        assert!(!folder.exists("out"));
+        for arguments in [&arguments[..], &["decrypt", "-i", "key.txt", "-o", "out", "-"]] {
+            let output = redirected(&folder, redirections, arguments);
+            assert_eq!(code(&output), 5, "{}", stderr(&output));
+            assert!(
+                stderr(&output).contains("f is") || stderr(&output).contains("/f"),
+                "{}",
+                stderr(&output)
+            );
+            assert!(!folder.exists("out"));
+        }
     }
     // Moved away from its journal, it still says so itself.
     std::fs::rename(folder.path("f"), folder.path("g")).unwrap();
@@ -144,4 +151,40 @@ fn a_half_converted_file_is_refused_as_standard_input_too() {
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     folder.succeed(["decrypt", "-q", "-i", "key.txt", "-o", "opened", "out"]);
     assert_eq!(folder.read("opened"), content(LEN)[4096..]);
+}
+
+/// As a file by name: no job begins on what is read, and nothing is read of what a job works on.
+#[test]
+fn a_sealed_file_is_kept_from_jobs_as_standard_input_too() {
+    let (folder, recipient) = Folder::with_key();
+    folder.write("f", &content(LEN));
+    folder.succeed(["encrypt", "-q", "-r", &recipient, "f"]);
+    let sealed = folder.read("f.sealed");
+    // While it is read.
+    let mut reader = folder.command(["decrypt", "-q", "-i", "key.txt", "-o", "-", "-"]);
+    reader.stdin(File::open(folder.path("f.sealed")).unwrap());
+    let mut reader = reader.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut pipe = reader.stdout.take().unwrap();
+    pipe.read_exact(&mut [0; 100]).unwrap();
+    let job = folder.run(["decrypt", "-q", "-i", "key.txt", "f.sealed"]);
+    assert_eq!(code(&job), 1, "{}", stderr(&job));
+    assert!(stderr(&job).contains("another job"), "{}", stderr(&job));
+    pipe.read_to_end(&mut Vec::new()).unwrap();
+    assert_eq!(code(&reader.wait_with_output().unwrap()), 0);
+    // While it is worked on.
+    let held = File::options().read(true).write(true).open(folder.path("f.sealed")).unwrap();
+    rustix::fs::fcntl_lock(&held, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    let by_name = folder.run(["decrypt", "-i", "key.txt", "-o", "out", "f.sealed"]);
+    assert_eq!(code(&by_name), 1, "{}", stderr(&by_name));
+    let by_stream = redirected(&folder, "< f.sealed", &["decrypt", "-i", "key.txt", "-o", "out", "-"]);
+    assert_eq!(code(&by_stream), 1, "{}", stderr(&by_stream));
+    let path = folder.path("f.sealed").canonicalize().unwrap();
+    let told =
+        stderr(&by_stream).replace(path.to_str().unwrap(), "f.sealed").replace("error: -: ", "error: ");
+    assert_eq!(told, stderr(&by_name));
+    assert!(!folder.exists("out") && folder.read("f.sealed") == sealed);
+    drop(held);
+    let output = redirected(&folder, "< f.sealed", &["decrypt", "-q", "-i", "key.txt", "-o", "out", "-"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(folder.read("out"), content(LEN));
 }

@@ -197,6 +197,17 @@ pub enum Refusal {
         /// The journal.
         journal: PathBuf,
     },
+    /// An encrypt that was interrupted before it changed anything, and something behind the data that is not of the job.
+    #[error(
+        "the encrypt of {} was interrupted before it changed any of its {data_len_bytes} bytes, but others follow now that are not of \
+         the job", path.display()
+    )]
+    NothingBegun {
+        /// The file.
+        path: PathBuf,
+        /// The length that the file had, in bytes.
+        data_len_bytes: u64,
+    },
     /// The journal is not this file's.
     #[error("{} belongs to another file", journal.display())]
     ForeignJournal {
@@ -372,11 +383,13 @@ pub enum Refusal {
         /// The file.
         path: PathBuf,
     },
-    /// The pool of threads could not be made.
+    /// The system gives no more threads: a limit of this user (`RLIMIT_NPROC`), of a control group, or of memory.
     #[error("cannot start {threads} threads")]
     Threads {
         /// How many.
         threads: usize,
+        /// What the system said.
+        source: io::Error,
     },
     /// The output of an out-of-place run failed.
     #[error("cannot write {}", path.display())]

@@ -19,7 +19,6 @@ use crate::sealed::{
     FoundSuperblock, Located, agree, authenticate, check_macs, check_writable, hash_of, locate, read_slots,
     settled_superblock, suite_of,
 };
-use crate::surroundings::System;
 use crate::target::{OpenedTarget, Target, open_for_change, open_for_reading};
 use crate::verify::verify_chunks;
 
@@ -110,7 +109,7 @@ pub fn import_trailer(
     let key = unwrap_slots(&area, &hash_of(&found.superblock, suite), identities, &control.cancellation)?;
     let keys = authenticate(trailer, &found.superblock, suite, &key)?;
     check_macs(trailer, &found, &slots, &keys.metadata)?;
-    let workers = Workers::start(None, geometry.chunk_len_bytes(), &System)?;
+    let workers = Workers::start_alone(None, geometry.chunk_len_bytes())?;
     verify_chunks(path, &spliced, &geometry, &keys, &workers, control)?;
 
     put_back(&*data, &spliced, &geometry, &found, &slots, len).map_err(|source| {

@@ -20,7 +20,6 @@ use crate::open_job::Asks;
 use crate::read_target::ReadTarget;
 use crate::report::VerifyReport;
 use crate::sealed::{SealedFile, read_entries};
-use crate::surroundings::System;
 use large_reads::{Batch, LargeReads};
 
 /// Chunks whose table entries are held in memory at a time.
@@ -47,7 +46,7 @@ pub fn verify(
         control.progress.notice(notice);
     }
     let geometry = sealed.superblock.geometry;
-    let workers = Workers::start(threads, geometry.chunk_len_bytes(), &System)?;
+    let workers = Workers::start_alone(threads, geometry.chunk_len_bytes())?;
     target.explain(verify_chunks(path, &*sealed.data, &geometry, &sealed.keys, &workers, control))?;
     Ok(VerifyReport {
         data_len_bytes: geometry.data_len(),

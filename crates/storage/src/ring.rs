@@ -37,7 +37,7 @@ pub(crate) enum Task<'a> {
 /// Why a transfer is not whole.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The kernel takes no more requests, which says nothing of the file: it can be transferred by other means.
+    /// The kernel takes no more requests, or does not work on them, which says nothing of the file: it can be transferred by other means.
     Refused,
     /// A request failed.
     Request(io::Error),
@@ -187,7 +187,14 @@ impl<'a> Transfer<'a> {
         };
         if outcome < 0 {
             let error = io::Error::from_raw_os_error(-outcome);
-            return if is_passing(&error) { self.again.push(piece) } else { self.fail(error) };
+            if is_passing(&error) {
+                self.again.push(piece);
+            } else if is_refused(&error) {
+                self.failure.get_or_insert(Failure::Refused);
+            } else {
+                self.fail(error);
+            }
+            return;
         }
         let done = piece.at + outcome as usize;
         if done >= piece.end {
@@ -209,6 +216,11 @@ fn is_passing(error: &io::Error) -> bool {
     [Errno::INTR, Errno::AGAIN, Errno::BUSY]
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Whether the kernel itself gave the request up, as nobody else cancels any: it may start no thread for it (a limit on processes).
+fn is_refused(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::CANCELED.raw_os_error())
 }
 
 #[cfg(test)]
@@ -264,10 +276,11 @@ mod tests {
         let (_file, mut transfer) = transfer(&mut buf);
         while transfer.next_request().is_some() {}
         // That the kernel takes no more is not what is wrong with the file.
-        transfer.failure = Some(Failure::Refused);
+        transfer.complete(2, -Errno::CANCELED.raw_os_error());
+        assert!(matches!(transfer.failure, Some(Failure::Refused)));
         transfer.complete(1, -Errno::IO.raw_os_error());
         transfer.complete(0, -Errno::NOSPC.raw_os_error());
-        assert_eq!(transfer.requests(), 1);
+        assert_eq!(transfer.requests(), 0);
         let Some(Failure::Request(error)) = transfer.failure else { panic!("{:?}", transfer.failure) };
         assert_eq!(error.raw_os_error(), Some(Errno::IO.raw_os_error()));
     }

@@ -17,7 +17,7 @@ pub fn run(arguments: &DecryptArguments, session: &Session) -> Result<Exit, Fail
     let conversion = &arguments.conversion;
     conversion.check()?;
     let options = options(arguments)?;
-    let identities = identities(&arguments.keys)?;
+    let identities = identities(&arguments.keys, session)?;
     let output = conversion.output();
     let each_file = EachFile {
         session,

@@ -17,7 +17,7 @@ pub fn run(arguments: &EncryptArguments, session: &Session) -> Result<Exit, Fail
     let conversion = &arguments.conversion;
     conversion.check()?;
     let options = options(arguments)?;
-    let recipients = recipients(arguments)?;
+    let recipients = recipients(arguments, session)?;
     let output = conversion.output();
     let each_file = EachFile {
         session,

@@ -17,7 +17,7 @@ use super::session::Session;
 pub fn run_resume(arguments: &ResumeArguments, session: &Session) -> Result<Exit, Failure> {
     let continuation = &arguments.continuation;
     let options = options(continuation, arguments.decrypt)?;
-    let identities = identities(&continuation.keys)?;
+    let identities = identities(&continuation.keys, session)?;
     let mut each_file = each_file("resume", continuation, session);
     each_file.situation.decrypt_word = arguments.decrypt;
     Ok(each_file.run(slice::from_ref(&continuation.file), |file, control| {
@@ -30,7 +30,7 @@ pub fn run_resume(arguments: &ResumeArguments, session: &Session) -> Result<Exit
 pub fn run_rollback(arguments: &RollbackArguments, session: &Session) -> Result<Exit, Failure> {
     let continuation = &arguments.continuation;
     let options = options(continuation, false)?;
-    let identities = identities(&continuation.keys)?;
+    let identities = identities(&continuation.keys, session)?;
     let each_file = each_file("rollback", continuation, session);
     Ok(each_file.run(slice::from_ref(&continuation.file), |file, control| {
         let report = pageseal::rollback(file, &identities, &options, control)?;

@@ -24,8 +24,11 @@ impl Session {
         Ok(Session { quiet, verbose, cancellation })
     }
 
-    /// A prompt that Ctrl-C ended looks like a missing passphrase; it is a wish to stop.
+    /// A wish to stop that came while keys were read. A prompt that it ended can look like a missing passphrase.
     pub fn cancelled_or(&self, failure: Failure) -> Failure {
+        if matches!(failure, Failure::Key(KeyError::Cancelled)) {
+            return Refusal::Cancelled.into();
+        }
         let asked = match &failure {
             Failure::Key(error) | Failure::Job(JobError::Open(OpenError::Key(error))) => {
                 matches!(error, KeyError::Prompt { .. } | KeyError::NoPassphrase)
@@ -47,6 +50,8 @@ mod tests {
         assert!(matches!(session.cancelled_or(no_passphrase()), Failure::Key(_)));
         session.cancellation.cancel();
         let failure = session.cancelled_or(no_passphrase());
+        assert!(matches!(failure, Failure::Job(JobError::Refused(Refusal::Cancelled))));
+        let failure = session.cancelled_or(Failure::Key(KeyError::Cancelled));
         assert!(matches!(failure, Failure::Job(JobError::Refused(Refusal::Cancelled))));
         let other = session.cancelled_or(Failure::Key(KeyError::NoIdentities));
         assert!(matches!(other, Failure::Key(KeyError::NoIdentities)));

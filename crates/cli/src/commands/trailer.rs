@@ -22,7 +22,7 @@ pub fn run(command: &TrailerCommand, session: &Session) -> Result<Exit, Failure>
             Ok(ended("trailer export", &arguments.file, export(arguments, session)))
         }
         TrailerCommand::Import(arguments) => {
-            let identities = identities(&arguments.keys)?;
+            let identities = identities(&arguments.keys, session)?;
             let display = Display::new(session.quiet, session.verbose);
             let control = Control { progress: &display, cancellation: session.cancellation.clone() };
             let result = import(arguments, &identities, &control);

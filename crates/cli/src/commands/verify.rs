@@ -11,7 +11,7 @@ use super::session::Session;
 
 /// Authenticates the files.
 pub fn run(arguments: &VerifyArguments, session: &Session) -> Result<Exit, Failure> {
-    let identities = identities(&arguments.keys)?;
+    let identities = identities(&arguments.keys, session)?;
     let each_file = EachFile {
         session,
         situation: Situation { keys: Some(&arguments.keys), ..Situation::of("verify") },

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use pageseal::{IdentityFlaw, KeyError};
 
-use super::{Situation, of_unopenable};
+use super::{MORE_THREADS, Situation, of_unopenable};
 use crate::shell_quote::shell_quote;
 
 pub fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
@@ -32,6 +32,7 @@ pub fn of_key(error: &KeyError, situation: &Situation<'_>) -> String {
         KeyError::Memory { .. } => {
             "use an identity, or run it where more memory is free (`free -h`, `ulimit -v`)".into()
         }
+        KeyError::Thread { .. } => MORE_THREADS.into(),
         KeyError::SlotsSkipped { .. } => {
             "use an identity; slots that ask for so much work were not made by pageseal".into()
         }

@@ -87,3 +87,46 @@ fn differences_of(parts: &Parts, document: &Document, state: &State) -> Vec<Stri
     }
     differences
 }
+
+/// The encrypt had changed nothing, and somebody appended: before it reserved space, after that, and more than that.
+#[test]
+fn what_is_appended_to_a_file_that_is_not_begun_can_be_kept() {
+    let parts = Parts::new();
+    let (plain_len, grown) = (parts.plain_len(), parts.grown(false));
+    let with = |bytes: &[u8], appended: &[u8]| [bytes, appended].concat();
+    let long = vec![7; 2 * (grown.len() - plain_len)];
+    for bytes in [
+        with(parts.plain(), b"appended"),
+        with(parts.plain(), &long),
+        with(&grown[..plain_len + 5000], b"appended"),
+        with(&grown, b"appended"),
+    ] {
+        for command in ["resume", "rollback"] {
+            let state = states::created(&parts, bytes.clone());
+            let made = Made::new(&parts, &state);
+            let ended = made.run(command);
+            assert_eq!(ended.exit, 1, "{}", ended.text);
+            assert!(ended.text.contains("before it changed any of"), "{}", ended.text);
+            made.check_unchanged().unwrap();
+            let (keep, cut) = (made.paste(&ended, "tail"), made.paste(&ended, "truncate"));
+            assert!(keep && cut, "{}", ended.text);
+            assert!(made.read("APPENDED") == bytes[plain_len..], "{command}");
+            let again = made.run(command);
+            assert_eq!(again.exit, 0, "{}", again.text);
+            match command {
+                "resume" => made.check_opens().unwrap(),
+                _ => assert!(made.read("a") == parts.plain(), "{}", again.text),
+            }
+        }
+    }
+    // A copy, and one in which something of the job is behind the data, are told as before.
+    let mut marked = parts.grown(true);
+    marked[plain_len..plain_len + 8].copy_from_slice(b"appended");
+    for (bytes, copied) in [(with(parts.plain(), b"appended"), true), (marked, false)] {
+        let state = states::created(&parts, bytes);
+        let state = if copied { state.copied() } else { state };
+        let ended = Made::new(&parts, &state).run("rollback");
+        assert_eq!(ended.exit, 1, "{}", ended.text);
+        assert!(ended.text.contains("belongs to another file"), "{}", ended.text);
+    }
+}

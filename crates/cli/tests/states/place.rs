@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 
@@ -141,7 +141,19 @@ impl<'a> Made<'a> {
         result.and_then(|()| self.check_unchanged()).map(|()| true)
     }
 
-    fn check_unchanged(&self) -> Result<(), String> {
+    /// Runs the first command of `program` that was proposed, as a user would paste it; whether there was one and it did well.
+    pub fn paste(&self, ended: &Ended, program: &str) -> bool {
+        let command = ended.text.split('`').skip(1).step_by(2).find(|command| command.starts_with(program));
+        let run =
+            |command| Command::new("sh").args(["-c", command]).current_dir(self.folder.path("")).status();
+        command.is_some_and(|command| run(command).unwrap().success())
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        self.folder.read(name)
+    }
+
+    pub fn check_unchanged(&self) -> Result<(), String> {
         let now = [seen(&self.folder), seen(&self.elsewhere)];
         for (before, now) in self.before.iter().zip(&now) {
             if !before.keys().eq(now.keys()) {
@@ -167,7 +179,7 @@ impl<'a> Made<'a> {
         if others != [name] { Err(format!("names are {others:?}")) } else { Ok(()) }
     }
 
-    fn check_opens(&self) -> Result<(), String> {
+    pub fn check_opens(&self) -> Result<(), String> {
         self.open_into("opened", "a.sealed", self.parts.plain())
     }
 

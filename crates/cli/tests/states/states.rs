@@ -79,7 +79,7 @@ impl State {
         State { other: Some(other), ..self }
     }
 
-    fn copied(self) -> Self {
+    pub fn copied(self) -> Self {
         State { is_of_inode: false, ..self }
     }
 
@@ -110,6 +110,11 @@ pub fn all(parts: &Parts) -> Vec<State> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// An encrypt that has changed nothing yet, and what somebody made of its file.
+pub fn created(parts: &Parts, bytes: Vec<u8>) -> State {
+    State::new("CREATED", "a", bytes).with(parts.journal(Encrypt, Created, Forward, 0, 0))
 }
 
 fn cut(mut bytes: Vec<u8>, len: usize) -> Vec<u8> {

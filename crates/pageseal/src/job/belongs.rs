@@ -32,15 +32,28 @@ pub(super) fn check_belongs(
         Phase::Truncating => len == plain_len || len == sealed_len,
         _ => len == sealed_len,
     };
+    let behind = match growing {
+        true => look_behind_data(target, data, len.min(sealed_len), unlocked)?,
+        false => Behind::default(),
+    };
+    let is_inode = header.inode == target.identity.inode;
+    let is_appended_to = behind.foreign || len > sealed_len;
+    if growing && phase.phase == Phase::Created && is_appended_to && !behind.ours && is_inode {
+        let path = target.path.clone();
+        return Err(Refusal::NothingBegun { path, data_len_bytes: plain_len }.into());
+    }
     if !fits {
         let damage = Damage::Length { found_bytes: len, expected_bytes: sealed_len };
         return Err(OpenError::Damaged { path: target.path.clone(), damage }.into());
     }
     if growing {
-        check_trailer_is_ours(target, place, data, len, header.inode, unlocked)?;
+        // Zeros alone name no job: then the inode is more than advice.
+        if behind.foreign || (!behind.ours && !is_inode) {
+            return Err(Refusal::ForeignJournal { journal: place.path.clone() }.into());
+        }
     } else if len > plain_len {
         check_superblocks(target, place, data, header, phase, unlocked)?;
-    } else if header.inode != target.identity.inode {
+    } else if !is_inode {
         // The trailer is cut off already, so again nothing in the file names the job.
         return Err(Refusal::ForeignJournal { journal: place.path.clone() }.into());
     }
@@ -56,18 +69,24 @@ pub(crate) fn is_growing(header: &JournalHeader, phase: &PhaseRecord) -> bool {
     header.job == JobKind::Encrypt && (undone || matches!(phase.phase, Phase::Created | Phase::Grown))
 }
 
+/// What lies behind the data of a file in which the job has not begun to convert.
+#[derive(Default)]
+struct Behind {
+    /// Something that this very job writes there, and that is not zero.
+    ours: bool,
+    /// Something else, and not zero either.
+    foreign: bool,
+}
+
 /// Before RUNNING every sector behind the data must be zeros or what this very job writes there (a write may be torn at sectors);
-/// else the file is another one.
-fn check_trailer_is_ours(
+/// else the file is another one, or somebody appended to it.
+fn look_behind_data(
     target: &Target,
-    place: &JournalPlace,
     data: &dyn Storage,
     len: u64,
-    inode: u64,
     unlocked: &Unlocked,
-) -> Result<(), JobError> {
+) -> Result<Behind, JobError> {
     let geometry = &unlocked.resting.geometry;
-    let foreign = || JobError::from(Refusal::ForeignJournal { journal: place.path.clone() });
     let unreadable =
         |source| OpenError::Io { path: target.path.clone(), offset: geometry.data_len(), source };
     let running = Superblock { state: FileState::Encrypting, ..unlocked.resting.clone() };
@@ -81,7 +100,7 @@ fn check_trailer_is_ours(
             unlocked.slots.get(at..at + BLOCK_LEN)
         })
     };
-    let mut found_ours = false;
+    let mut behind = Behind::default();
     let mut offset = geometry.data_len();
     let mut block = [0; BLOCK_LEN];
     while offset < len {
@@ -94,19 +113,13 @@ fn check_trailer_is_ours(
             let at = sector * SECTOR as usize;
             let ours = whole.is_some_and(|whole| found == &whole[at..at + found.len()]);
             let zero = found.iter().all(|byte| *byte == 0);
-            if !ours && !zero {
-                return Err(foreign());
-            }
-            found_ours |= ours && !zero;
+            behind.foreign |= !ours && !zero;
+            behind.ours |= ours && !zero;
         }
         block.fill(0);
         offset = end;
     }
-    // Zeros alone name no job: then the inode is more than advice.
-    if !found_ours && inode != target.identity.inode {
-        return Err(foreign());
-    }
-    Ok(())
+    Ok(behind)
 }
 
 /// From RUNNING on at least one superblock copy must name this job, and none may say that the job is over.

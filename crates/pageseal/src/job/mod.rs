@@ -20,6 +20,7 @@ mod journal_file;
 mod pipeline;
 mod place;
 mod plan;
+mod pool;
 mod read_ahead;
 mod rebuild;
 mod recover;

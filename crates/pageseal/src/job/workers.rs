@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard};
 use pageseal_storage::PrivateBuffer;
 use zeroize::Zeroize;
 
+use super::pool::start_pool;
 use crate::error::{InterruptCause, Refusal};
-use crate::surroundings::Surroundings;
+use crate::surroundings::{Surroundings, System};
 
 /// What is read and converted at a time is about the size of a core's share of L2: bytes stay there between fingerprint and cipher.
 const TILE_LEN_BYTES: usize = 512 * 1024;
@@ -21,6 +22,8 @@ const LARGEST_STORE_LEN_BYTES: usize = 2 << 20;
 const ALL_TILES_LEN_BYTES: usize = 16 << 20;
 /// Above this the tiles alone would come near the bound on private memory.
 const MAX_THREADS: usize = 64;
+/// Threads of a pipeline beside the workers and the caller: one stores, one settles. What else could have one goes on without.
+const THREADS_OF_STAGES: usize = 2;
 
 /// A worker's private page-aligned buffer. It holds plaintext, so it is wiped when it goes.
 pub(crate) struct Tile {
@@ -112,11 +115,26 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// Starts `threads` threads (all cores if `None`) with tiles of at least two chunks.
+    /// Starts the threads of a job, `threads` of them (if `None` all cores, or as many as the system gives), with tiles of at least two
+    /// chunks. There is room for the other threads of its pipeline.
     pub(crate) fn start(
         threads: Option<usize>,
         chunk_len_bytes: u64,
         surroundings: &dyn Surroundings,
+    ) -> Result<Self, Refusal> {
+        Self::start_beside(threads, chunk_len_bytes, surroundings, THREADS_OF_STAGES)
+    }
+
+    /// As [`start`](Self::start), for work that needs no further threads.
+    pub(crate) fn start_alone(threads: Option<usize>, chunk_len_bytes: u64) -> Result<Self, Refusal> {
+        Self::start_beside(threads, chunk_len_bytes, &System, 0)
+    }
+
+    fn start_beside(
+        threads: Option<usize>,
+        chunk_len_bytes: u64,
+        surroundings: &dyn Surroundings,
+        beside: usize,
     ) -> Result<Self, Refusal> {
         let wanted = match threads {
             Some(0) => return Err(Refusal::BadValue { what: "--threads", must_be: "at least 1", value: 0 }),
@@ -127,8 +145,8 @@ impl Workers {
         let (count, pool) = match surroundings.schedule() {
             Some(_) => (1, None),
             None => {
-                let count = wanted.min(MAX_THREADS);
-                (count, Some(start_pool(count)?))
+                let pool = start_pool(wanted.min(MAX_THREADS), threads.is_none(), beside)?;
+                (pool.current_num_threads(), Some(pool))
             }
         };
         let tile_len = (ALL_TILES_LEN_BYTES / count)
@@ -198,14 +216,6 @@ impl Workers {
     }
 }
 
-fn start_pool(threads: usize) -> Result<rayon::ThreadPool, Refusal> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|index| format!("pageseal-{index}"))
-        .build()
-        .map_err(|_| Refusal::Threads { threads })
-}
-
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic".to_owned())
@@ -214,7 +224,6 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::surroundings::System;
 
     #[test]
     fn results_come_back_in_order() {

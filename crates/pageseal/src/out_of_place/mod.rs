@@ -67,7 +67,7 @@ pub fn encrypt_to(
     let started = Instant::now();
     let chunk_log2 = check_encrypt_options(recipients, options)?;
     let suite = options.suite.unwrap_or_else(Suite::default_for_cpu);
-    let workers = Workers::start(options.threads, options.chunk_len_bytes, &System)?;
+    let workers = Workers::start_alone(options.threads, options.chunk_len_bytes)?;
     let piece_len = piece_len(&workers, options.chunk_len_bytes);
     let target = target_of(input)?;
     let (source, stdin) = match &target {
@@ -142,7 +142,7 @@ pub fn encrypt_to(
     Ok(report(JobKind::Encrypt, path, &geometry, suite, &workers, started))
 }
 
-/// Opens `input` into `output`. No byte leaves that is not authenticated: a pipe is spooled into an unlinked file first
+/// Opens `input` into `output`. No byte leaves that is not authenticated: standard input is spooled into an unlinked file first
 /// (still encrypted), and with `options.verify_first` the whole input is checked before the first byte is written to a pipe.
 pub fn decrypt_to(
     input: &Input,
@@ -154,9 +154,12 @@ pub fn decrypt_to(
     let started = Instant::now();
     let path = input.name();
     let target = target_of(input)?;
-    let file = match &target {
-        Some(target) => target.owned_file()?,
-        None => spool_stdin(output)?,
+    let (file, stdin) = match &target {
+        Some(target) => (target.owned_file()?, None),
+        None => {
+            let kept = ReadTarget::of_stdin(options.journal.as_deref()).map_err(JobError::of_open)?;
+            (spool_stdin(output)?, kept)
+        }
     };
     let attributes = target.as_ref().and_then(|target| FileAttributes::read(target.file()).ok());
     let kept = attributes.clone().filter(|_| options.preserve).map(FileAttributes::without_privileges);
@@ -171,9 +174,9 @@ pub fn decrypt_to(
     let geometry = sealed.superblock.geometry;
     // No tag covers them, so opening every chunk does not.
     check_paddings(path, &*sealed.data, &geometry)?;
-    let workers = Workers::start(options.threads, geometry.chunk_len_bytes(), &System)?;
+    let workers = Workers::start_alone(options.threads, geometry.chunk_len_bytes())?;
     let sink = Sink::create(output, Some(geometry.data_len()), attributes.as_ref())?;
-    let explain = |result: Result<(), JobError>| match &target {
+    let explain = |result: Result<(), JobError>| match target.as_ref().or(stdin.as_ref()) {
         Some(target) => target.explain(result),
         None => result,
     };
