@@ -155,6 +155,7 @@ pub struct ResumeOptions {
     pub decrypt: bool,
     /// Go on although chunks are in neither form: damaged, changed by somebody, or half stored by a run that the journal does not
     /// know, which only the right journal can mend. Plaintext to be sealed is sealed as it is. Every other such chunk stays as it is, and
-    /// the job ends with [`crate::Damage::Chunk`] or [`crate::Damage::Chunks`]. Towards plain only where the job cannot end sealed.
+    /// the job ends with [`crate::Damage::Chunk`] or [`crate::Damage::Chunks`]. Towards plain only where the job cannot end sealed;
+    /// and a decrypt that is undone may leave plaintext there that it had opened.
     pub accept_damage: bool,
 }
