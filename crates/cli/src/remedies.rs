@@ -166,6 +166,9 @@ fn before_going_on(cause: &InterruptCause) -> &'static str {
         InterruptCause::Damaged(_) => {
             "put the damaged bytes back from a backup, or add --accept-damage if there is none, then "
         }
+        InterruptCause::Threads { .. } => {
+            "raise the limit of processes (`ulimit -u`, `pids.max` of the control group), then "
+        }
         InterruptCause::Worker(_) => "this is a fault of pageseal, please report it; nothing is lost: ",
         _ => "",
     }

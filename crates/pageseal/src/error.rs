@@ -676,6 +676,12 @@ pub enum InterruptCause {
     /// A chunk that was to be opened did not authenticate.
     #[error("{0}")]
     Damaged(Damage),
+    /// The system gave no thread for a stage of the job, although it had some when the job began.
+    #[error("no thread could be started")]
+    Threads {
+        /// What the system said.
+        source: io::Error,
+    },
     /// A worker panicked.
     #[error("a worker failed: {0}")]
     Worker(String),

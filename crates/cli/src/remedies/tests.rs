@@ -238,4 +238,6 @@ fn a_full_disk_is_told_from_a_broken_one() {
     };
     assert!(of_errno(28).contains("free some space"));
     assert!(of_errno(5).contains("check the disk"));
+    let cause = InterruptCause::Threads { source: io::Error::from_raw_os_error(11) };
+    assert!(remedy(&interrupted(JobKind::Encrypt, false, cause), &situation).contains("ulimit -u"));
 }

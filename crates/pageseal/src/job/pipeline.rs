@@ -62,8 +62,8 @@ fn start_stage<'scope>(
     name: &str,
     stage: impl FnOnce() + Send + 'scope,
 ) {
-    if let Err(error) = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, stage) {
-        windows.fail(InterruptCause::Worker(format!("no thread could be started: {error}")));
+    if let Err(source) = std::thread::Builder::new().name(name.into()).spawn_scoped(scope, stage) {
+        windows.fail(InterruptCause::Threads { source });
     }
 }
 
