@@ -54,11 +54,12 @@ impl Display {
 
 impl Progress for Display {
     fn stage(&self, stage: Stage, total_bytes: u64, done_bytes: u64) {
-        self.bar.set_message(stage_name(stage));
         let template = if total_bytes == 0 { TEMPLATE_WITHOUT_TOTAL } else { TEMPLATE };
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
         }
+        // It is drawn from here on, and not before it looks as it should.
+        self.bar.set_message(stage_name(stage));
         self.bar.set_length(total_bytes);
         self.bar.set_position(done_bytes);
         // What earlier runs and stages did says nothing about the speed of this one.
