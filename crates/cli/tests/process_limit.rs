@@ -29,7 +29,10 @@ fn limited(folder: &Folder, limit: u32, arguments: &[&str]) -> Output {
     command.args(["--reuid", &user, "--regid", &user, "--clear-groups", "prlimit"]);
     command.arg(format!("--nproc={limit}:{limit}")).arg(folder.path(PROGRAM)).args(arguments);
     command.current_dir(folder.path("")).env("XDG_RUNTIME_DIR", folder.path("runtime"));
-    command.stdin(Stdio::null()).output().unwrap()
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    // The runtime folder is on no tmpfs, so job keys went here, and are gone with their jobs.
+    let _ = fs::remove_dir(format!("/dev/shm/pageseal-{user}"));
+    output
 }
 
 fn give(path: &Path, user: u32) -> bool {
